@@ -1,0 +1,37 @@
+# One verb per task. Needs make and Python >= 3.10; everything else goes into local environments.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
+export PYTHONNOUSERSITE = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format clean python
+
+help: ## show the verbs
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r verb text; do printf '%-14s %s\n' "$$verb" "$$text"; done
+
+demo: setup ## start a real server and real clients, then tell what happened to each connection
+	@.venv/bin/tcpwatch demo
+
+test: python ## run all tests on every CPython >= 3.10 found on this machine
+	@$(PYTHON) scripts/run_tests.py
+
+check: setup ## lint, format and types, changing nothing
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+
+format: setup ## put the code into shape
+	@.venv/bin/ruff check --fix
+	@.venv/bin/ruff format
+
+setup: python ## make the local environment .venv
+	@$(PYTHON) scripts/environments.py
+
+clean: ## remove what the other verbs made
+	rm -rf .venv .venvs dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+python:
+	@test -n "$(PYTHON)" || { echo "tcpwatch needs Python 3.10 or newer on PATH" >&2; exit 1; }

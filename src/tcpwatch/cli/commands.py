@@ -1,0 +1,45 @@
+"""The command line's commands; each only turns arguments into a call and its result into a code."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+
+from tcpwatch.cli import demo as play
+from tcpwatch.cli.servers import ServerFailedError
+
+_INTERRUPTED = 130
+"""What a shell reports for a command that Ctrl-C ended."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tcpwatch")
+def tcpwatch() -> None:
+    """See what happens to TCP connections before, around and after your Flask view."""
+
+
+@tcpwatch.command()
+@click.option(
+    "--seconds",
+    type=click.FloatRange(2, 120),
+    default=play.USUAL_SECONDS,
+    show_default=True,
+    help="How long the clients play, about.",
+)
+def demo(seconds: float) -> None:
+    """Watch real clients wait for a real server, and read why.
+
+    Starts Flask servers with tcpwatch in processes of their own (one thread, many threads, TLS),
+    plays clients against them, and prints what the servers' telemetry says about them. Everything
+    stays on this machine and is stopped at the end.
+
+    Exit code: 0 when the telemetry of all servers arrived, 1 otherwise, 130 after Ctrl-C.
+    """
+    try:
+        complete = play.run(Console(highlight=False), seconds)
+    except ServerFailedError as failed:
+        raise click.ClickException(str(failed)) from failed
+    except KeyboardInterrupt:
+        raise SystemExit(_INTERRUPTED) from None
+    if not complete:
+        raise click.ClickException("a server's telemetry did not arrive; what did is above")

@@ -1,0 +1,57 @@
+"""Pictures in text: bars of a share and waterfalls of a connection, also without Unicode."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from tcpwatch import names
+from tcpwatch.view.connections import Connection
+from tcpwatch.view.sentences import doing, duration, who
+
+_STYLES = {
+    names.ACCEPT_QUEUE: "red",
+    names.TLS_HANDSHAKE: "magenta",
+    names.IDLE: "bright_black",
+    names.APP: "green",
+    names.RESPOND: "blue",
+}
+_ROWS = 12
+
+
+def share(console: Console, part: float, width: int, style: str = "") -> Text:
+    """Return a bar of `width` cells filled to `part` (0 to 1)."""
+    full, empty = _cells(console)
+    filled = min(width, round(part * width))
+    return Text(full * filled, style=style) + Text(empty * (width - filled), style="bright_black")
+
+
+def waterfall(console: Console, connection: Connection) -> Text:
+    """Return a connection as one bar per stretch of a phase, all on one axis of time."""
+    full, _ = _cells(console)
+    total = max(connection.span.duration, 1e-9)
+    status = f", answered {connection.status}" if connection.status else ""
+    picture = Text(f"{who(connection)}: {duration(total)} in all{status}\n", style="bold")
+    width = max(console.width - 28, 10)
+    for stretch in connection.stretches[:_ROWS]:
+        before = min(int(stretch.start / total * width), width - 1)
+        length = max(1, round((stretch.end - stretch.start) / total * width))
+        bar = (" " * before + full * length)[:width].ljust(width)
+        picture.append(f"  {stretch.phase:<13} ")
+        picture.append(bar, style=_STYLES.get(stretch.phase, "cyan"))
+        picture.append(f" {duration(stretch.end - stretch.start):>8}\n")
+    left_out = len(connection.stretches) - _ROWS
+    if left_out > 0:
+        picture.append(f"  ... and {left_out} more\n")
+    if connection.blocker:
+        did = doing(connection.blocker)
+        picture.append(
+            f"  It waited for {who(connection.blocker)}{', ' + did if did else ''}.\n",
+            style="bright_black",
+        )
+    return picture
+
+
+def _cells(console: Console) -> tuple[str, str]:
+    # Where the terminal's encoding is not Unicode a block would be a question mark.
+    return ("█", "░") if console.encoding.startswith("utf") else ("#", ".")

@@ -1,0 +1,1 @@
+"""Sense out of marks: no I/O, no clock, no threads, no OpenTelemetry."""

@@ -1,0 +1,80 @@
+"""Records: what happened on a connection, as values that no longer change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tcpwatch.core.marks import Accepted, Closing, Exchanged, Tls
+
+INTERVALS_KEPT = 64
+
+
+class Interval(NamedTuple):
+    """A stretch of one phase; times are monotonic nanoseconds, sequence 0 is "before a request"."""
+
+    phase: str
+    start_ns: int
+    end_ns: int
+    sequence: int
+
+    @property
+    def seconds(self) -> float:
+        return (self.end_ns - self.start_ns) / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """Who held up a connection in the accept queue: `seconds` of its wait, by `count` activities.
+
+    `connection` is the key of the connection whose activity it was, if it was one connection's.
+    """
+
+    activity: str
+    seconds: float
+    count: int
+    connection: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One finished request; `end_ns` is the last byte of its response."""
+
+    sequence: int
+    start_ns: int
+    end_ns: int
+    wall_ns: int
+    phases: dict[str, int]
+    exchanged: Exchanged
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRecord:
+    """One finished connection; `phases` are total nanoseconds, `intervals` the last ones."""
+
+    key: int
+    accepted: Accepted
+    accepted_ns: int
+    start_ns: int
+    end_ns: int
+    dispatch: str | None
+    phases: dict[str, int]
+    intervals: tuple[Interval, ...]
+    intervals_dropped: int
+    requests: int
+    last_status: int | None
+    server_errors: int
+    outcome: str
+    error: str | None
+    tls: Tls | None
+    closing: Closing
+    blame: Blame | None
+    blocking: str | None
+    flags: int | None
+    trace_state: tuple[tuple[str, str], ...]
+    requests_exported: bool
+    anomalies: int
+
+    @property
+    def seconds(self) -> float:
+        return (self.end_ns - self.start_ns) / 1e9

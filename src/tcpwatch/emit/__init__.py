@@ -1,0 +1,1 @@
+"""Out of tcpwatch: records to spans, records to metrics, process metrics, provider set-up."""

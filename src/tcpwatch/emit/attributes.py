@@ -1,0 +1,208 @@
+"""Records in the words of the contract: attribute dictionaries, and nothing that exports them.
+
+What is unknown is left out, never 0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from tcpwatch import names
+from tcpwatch.core.marks import Accepted, Closing
+from tcpwatch.core.record import ConnectionRecord
+from tcpwatch.hub.loop import Listener
+from tcpwatch.settings import Settings
+
+Attributes = dict[str, Any]
+
+METHODS: Final = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
+)
+"""RFC 9110, RFC 5789 and the QUERY method: what http.request.method may be besides _OTHER."""
+
+OTHER: Final = "_OTHER"
+
+_SECRET: Final = re.compile(
+    r"(?i)\b([\w.-]*(?:password|passwd|secret|token|api[_-]?key|apikey|signature|sig|"
+    r"credential|authorization|session|awsaccesskeyid|x-goog-signature)[\w.-]*)=[^&;]*"
+)
+
+
+def redact(query: str) -> str:
+    """Return a query string with the values of secret-looking keys replaced by REDACTED."""
+    return _SECRET.sub(r"\1=REDACTED", query)
+
+
+def known_method(method: str | None) -> str:
+    """Return the method if it is a known one, else `_OTHER`: methods are the client's to invent."""
+    return method if method in METHODS else OTHER
+
+
+def listener_attributes(listener: Listener) -> Attributes:
+    """Return what our own metrics carry: the listener, never the peer."""
+    found: Attributes = {
+        names.SERVER_ADDRESS: listener.address,
+        names.NETWORK_TRANSPORT: listener.transport,
+    }
+    _put(found, names.SERVER_PORT, listener.port)
+    _put(found, names.NETWORK_TYPE, listener.network_type)
+    return found
+
+
+def connection_attributes(record: ConnectionRecord, listener: Listener) -> Attributes:
+    """Return the attributes of a connection span, all but those on its blocker."""
+    accepted = record.accepted
+    found = listener_attributes(listener)
+    _put_address(found, names.NETWORK_PEER_ADDRESS, names.NETWORK_PEER_PORT, accepted.peer)
+    _put_address(found, names.NETWORK_LOCAL_ADDRESS, names.NETWORK_LOCAL_PORT, accepted.local)
+    _put(found, names.CONNECTION_ID, accepted.cookie)
+    found[names.CONNECTION_OUTCOME] = record.outcome
+    found[names.CONNECTION_REQUESTS] = record.requests
+    found[names.SERVER_CLASS] = listener.server_class
+    _put(found, names.DISPATCH_KIND, record.dispatch)
+    _put(found, names.ACCEPT_QUEUE_DEPTH, accepted.depth)
+    _put(found, names.ACCEPT_QUEUE_LIMIT, accepted.limit)
+    _put(found, names.ERROR_TYPE, record.error)
+    if record.intervals_dropped:
+        found[names.PHASE_DROPPED] = record.intervals_dropped
+    found.update(phase_attributes(record.phases))
+    _put_tcp(found, accepted, record.closing)
+    if record.tls is not None and record.tls.version is not None:
+        protocol, _, version = record.tls.version.partition("v")
+        found[names.TLS_PROTOCOL_NAME] = protocol.lower()
+        found[names.TLS_PROTOCOL_VERSION] = version
+        _put(found, names.TLS_CIPHER, record.tls.cipher)
+        found[names.TLS_RESUMED] = record.tls.resumed
+    return found
+
+
+def phase_attributes(phases: Mapping[str, int]) -> Attributes:
+    """Return nanoseconds by phase as `tcpwatch.phase.<phase>` in seconds."""
+    return {names.PHASE_PREFIX + phase: spent / 1e9 for phase, spent in phases.items()}
+
+
+def _put_tcp(found: Attributes, accepted: Accepted, closing: Closing) -> None:
+    for name, micros in (
+        (names.TCP_HANDSHAKE_RTT, accepted.handshake_rtt_us),
+        (names.TCP_RTT, closing.rtt_us),
+        (names.TCP_RTT_VAR, closing.rtt_var_us),
+        (names.TCP_MIN_RTT, closing.min_rtt_us),
+        (names.TCP_BUSY, closing.busy_us),
+        (names.TCP_RWND_LIMITED, closing.rwnd_limited_us),
+        (names.TCP_SNDBUF_LIMITED, closing.sndbuf_limited_us),
+    ):
+        if micros is not None:
+            found[name] = micros / 1e6
+    for name, count in (
+        (names.TCP_SYNACK_RETRANSMITS, accepted.synack_retransmits),
+        (names.TCP_RETRANSMITS, closing.retransmits),
+        (names.TCP_BYTES_RECEIVED, closing.bytes_received),
+        (names.TCP_BYTES_SENT, closing.bytes_sent),
+        (names.TCP_BYTES_ACKED, closing.bytes_acked),
+        (names.TCP_BYTES_UNACKED, closing.bytes_unacked),
+    ):
+        _put(found, name, count)
+
+
+def request_attributes(
+    request: Any, accepted: Accepted, settings: Settings
+) -> Attributes:
+    """Return what is known when a request's head was read; `request` is Exchange or Exchanged.
+
+    A refused request has no headers, so it has neither host nor user agent here.
+    """
+    found: Attributes = {
+        names.HTTP_REQUEST_METHOD: known_method(request.method),
+        names.URL_SCHEME: request.scheme,
+    }
+    if request.method is not None and request.method not in METHODS:
+        found[names.HTTP_REQUEST_METHOD_ORIGINAL] = request.method
+    if request.target is not None:
+        path, _, query = request.target.partition("?")
+        found[names.URL_PATH] = path
+        if query and settings.url_query:
+            found[names.URL_QUERY] = redact(query)
+    if request.version and request.version.startswith("HTTP/"):
+        found[names.NETWORK_PROTOCOL_VERSION] = request.version[5:]
+    _put_address(found, names.NETWORK_PEER_ADDRESS, names.NETWORK_PEER_PORT, accepted.peer)
+    if settings.peer_address:
+        forwarded = _first(request.forwarded_for)
+        _put(found, names.CLIENT_ADDRESS, forwarded or (accepted.peer and accepted.peer[0]))
+    host, port = split_host(_first(request.forwarded_host) or request.host)
+    _put(found, names.SERVER_ADDRESS, host)
+    if host is not None:
+        _put(found, names.SERVER_PORT, port or (443 if request.scheme == "https" else 80))
+    _put(found, names.USER_AGENT_ORIGINAL, request.user_agent)
+    _put(found, names.CONNECTION_ID, accepted.cookie)
+    return found
+
+
+def response_attributes(request: Any) -> Attributes:
+    """Return what is known when the response is out; `request` is Exchange or Exchanged."""
+    found: Attributes = {}
+    _put(found, names.HTTP_RESPONSE_STATUS_CODE, request.status)
+    _put(found, names.HTTP_ROUTE, request.route)
+    _put(found, names.ERROR_TYPE, error_type(request))
+    if request.body_wait_ns:
+        found[names.REQUEST_BODY_WAIT] = request.body_wait_ns / 1e9
+    return found
+
+
+def error_type(request: Any) -> str | None:
+    """Return `error.type` of a request: the exception, else the status if it is a 5xx."""
+    if request.error is not None:
+        return str(request.error)
+    return str(request.status) if (request.status or 0) >= 500 else None
+
+
+def request_metric_attributes(request: Any) -> Attributes:
+    """Return the semantic convention's set for http.server.request.duration."""
+    found: Attributes = {
+        names.HTTP_REQUEST_METHOD: known_method(request.method),
+        names.URL_SCHEME: request.scheme,
+    }
+    _put(found, names.HTTP_ROUTE, request.route)
+    _put(found, names.HTTP_RESPONSE_STATUS_CODE, request.status)
+    _put(found, names.ERROR_TYPE, error_type(request))
+    if request.version and request.version.startswith("HTTP/"):
+        found[names.NETWORK_PROTOCOL_VERSION] = request.version[5:]
+    return found
+
+
+def span_name(request: Any) -> str:
+    """Return the convention's span name: `{method} {route}`, `{method}`, or HTTP for `_OTHER`."""
+    method = known_method(request.method)
+    method = "HTTP" if method == OTHER else method
+    return f"{method} {request.route}" if request.route else method
+
+
+def split_host(host: str | None) -> tuple[str | None, int | None]:
+    """Split a Host header into name and port; brackets of an IPv6 literal are taken off."""
+    if not host:
+        return None, None
+    if host.startswith("["):
+        name, _, rest = host[1:].partition("]")
+        port = rest.removeprefix(":")
+    else:
+        name, _, port = host.rpartition(":") if ":" in host else (host, "", "")
+    return name or None, int(port) if port.isdecimal() and len(port) < 6 else None
+
+
+def _first(values: str | None) -> str | None:
+    return values.split(",", 1)[0].strip() or None if values else None
+
+
+def _put(found: Attributes, name: str, value: object | None) -> None:
+    if value is not None:
+        found[name] = value
+
+
+def _put_address(
+    found: Attributes, name: str, port_name: str, address: Iterable[Any] | None
+) -> None:
+    if address is not None:
+        host, port = address
+        found[name] = host
+        _put(found, port_name, port)

@@ -1,0 +1,305 @@
+"""Records to metrics: histograms from what has finished, observables from the hub's integers."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
+
+from tcpwatch import names
+from tcpwatch.core.record import ConnectionRecord, Interval, RequestRecord
+from tcpwatch.core.timeline import Timeline
+from tcpwatch.emit import attributes as words
+from tcpwatch.emit.tracing import span_context
+from tcpwatch.emit.version import VERSION
+from tcpwatch.guard import guard
+from tcpwatch.hub.hub import Hub
+from tcpwatch.hub.loop import Loop
+from tcpwatch.hub.output import Blocker
+
+Key = tuple[tuple[str, Any], ...]
+
+
+class Histograms:
+    """The sink that records what has finished, in the context of its span (for exemplars)."""
+
+    def __init__(self, meter: Meter) -> None:
+        def histogram(name: str, unit: str, buckets: Iterable[float], meaning: str) -> Any:
+            return meter.create_histogram(
+                name, unit, meaning, explicit_bucket_boundaries_advisory=list(buckets)
+            )
+
+        self._duration = histogram(
+            names.M_CONNECTION_DURATION,
+            "s",
+            names.CONNECTION_BUCKETS,
+            "From ESTABLISHED in the kernel to the socket's close.",
+        )
+        self._phase = histogram(
+            names.M_PHASE_DURATION,
+            "s",
+            names.PHASE_BUCKETS,
+            "One stretch of one phase of a connection.",
+        )
+        self._wait = histogram(
+            names.M_QUEUE_WAIT,
+            "s",
+            names.QUEUE_WAIT_BUCKETS,
+            "From ESTABLISHED in the kernel to accept() returned.",
+        )
+        self._length = histogram(
+            names.M_QUEUE_LENGTH,
+            "{connection}",
+            names.QUEUE_LENGTH_BUCKETS,
+            "Connections left in the accept queue, seen at each accept.",
+        )
+        self._request = histogram(
+            names.M_REQUEST_DURATION,
+            "s",
+            names.REQUEST_BUCKETS,
+            "Duration of HTTP server requests.",
+        )
+        self._listeners: dict[int, dict[str, Any]] = {}
+
+    def _listener(self, loop: Loop) -> dict[str, Any]:
+        key = loop.listener.key
+        found = self._listeners.get(key)
+        if found is None:
+            found = self._listeners[key] = words.listener_attributes(loop.listener)
+        return found
+
+    def intervals(self, loop: Loop, intervals: list[Interval], connection: Timeline) -> None:
+        """Record the phases; the accept queue's has a histogram of its own."""
+        listener, accepted = self._listener(loop), connection.accepted
+        if accepted is None:
+            return
+        sampled = _context(accepted.trace_id, accepted.span_id, connection.flags or 0)
+        for interval in intervals:
+            if interval.phase == names.ACCEPT_QUEUE:
+                self._wait.record(interval.seconds, listener, sampled)
+                continue
+            self._phase.record(
+                interval.seconds, {**listener, names.PHASE_NAME: interval.phase}, sampled
+            )
+
+    def accepted(self, loop: Loop, connection: Timeline) -> None:
+        """Record the depth of the queue that an accept has left behind."""
+        accepted = connection.accepted
+        if accepted is not None and accepted.depth is not None:
+            sampled = _context(accepted.trace_id, accepted.span_id, connection.flags or 0)
+            self._length.record(accepted.depth, self._listener(loop), sampled)
+
+    def request(self, loop: Loop, request: RequestRecord, connection: Timeline) -> None:
+        """Record a request, unless another instrumentation does."""
+        exchanged = request.exchanged
+        if exchanged.peer_instrumented or exchanged.excluded:
+            return
+        self._request.record(
+            (request.end_ns - request.start_ns) / 1e9,
+            words.request_metric_attributes(exchanged),
+            _context(exchanged.trace_id, exchanged.span_id, exchanged.flags),
+        )
+
+    def connection(self, loop: Loop, record: ConnectionRecord, blocker: Blocker | None) -> bool:
+        """Record a connection's lifetime."""
+        found = {**self._listener(loop), names.CONNECTION_OUTCOME: record.outcome}
+        if record.error is not None:
+            found[names.ERROR_TYPE] = record.error
+        accepted = record.accepted
+        context = _context(accepted.trace_id, accepted.span_id, record.flags or 0)
+        self._duration.record(record.seconds, found, context)
+        return False
+
+
+def _context(trace_id: int, span_id: int, flags: int) -> Context:
+    span = trace.NonRecordingSpan(span_context(trace_id, span_id, flags))
+    return trace.set_span_in_context(span, Context())
+
+
+class Observables:
+    """The observable instruments; in another process than the one that made them they are silent."""
+
+    def __init__(self, meter: Meter, hub: Hub) -> None:
+        self._hub = hub
+        self._pid = os.getpid()
+        for name, unit, meaning, observe in (
+            (names.M_CONNECTION_ACCEPTED, "{connection}", "Accepted.", self._accepted),
+            (names.M_CONNECTION_KEPT, "{connection}", "Kept though unsampled.", self._kept),
+            (names.M_QUEUE_DROPS, "{packet}", "Dropped by the listener.", self._drops),
+            (names.M_ACCEPT_ERRORS, "{error}", "accept() failed.", self._accept_errors),
+            (names.M_LOOP_TIME, "s", "What the accept loop did.", self._loop_time),
+            (names.M_LOOP_BLOCKED_TIME, "s", "Waits, by culprit.", self._blocked_time),
+            (names.M_SELF_TIME, "s", "tcpwatch on serving threads.", self._self_time),
+            (names.M_SELF_DROPPED, "{record}", "Lost by tcpwatch.", self._self_dropped),
+            (names.M_SELF_ERRORS, "{error}", "Errors inside tcpwatch.", self._self_errors),
+        ):
+            meter.create_observable_counter(name, [self._here(observe)], unit, meaning)
+        for name, unit, meaning, observe in (
+            (names.M_CONNECTION_ACTIVE, "{connection}", "Open now.", self._active),
+            (names.M_HANDLER_ACTIVE, "{handler}", "Handlers running now.", self._handlers),
+            (names.M_ACTIVE_REQUESTS, "{request}", "Requests in flight.", self._requests),
+        ):
+            meter.create_observable_up_down_counter(name, [self._here(observe)], unit, meaning)
+        for name, unit, meaning, observe in (
+            (names.M_CONNECTION_OLDEST, "s", "Age of the oldest open one.", self._oldest),
+            (names.M_QUEUE_DEPTH, "{connection}", "In the accept queue now.", self._depth),
+            (names.M_QUEUE_LIMIT, "{connection}", "The accept queue's limit.", self._limit),
+            (names.M_LOOP_BUSY, "s", "The loop away from select now.", self._busy),
+        ):
+            meter.create_observable_gauge(name, [self._here(observe)], unit, meaning)
+
+    def _here(
+        self, observe: Callable[[], Iterable[Observation]]
+    ) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def callback(options: CallbackOptions) -> Iterable[Observation]:
+            if os.getpid() != self._pid or self._hub.output is None:
+                return []
+            try:
+                return list(observe())
+            except Exception as error:
+                guard.caught("metrics", error)
+                return []
+
+        return callback
+
+    def _sum(
+        self, values: Iterable[tuple[Loop, dict[str, Any], float]]
+    ) -> Iterable[Observation]:
+        """Add up loops that share a listener's attributes: one series, one observation."""
+        totals: dict[Key, float] = defaultdict(float)
+        for loop, extra, value in values:
+            totals[_key({**words.listener_attributes(loop.listener), **extra})] += value
+        for key, total in totals.items():
+            yield Observation(total, dict(key))
+
+    def _accepted(self) -> Iterable[Observation]:
+        return self._sum((loop, {}, loop.accepted) for loop in self._hub.all_loops())
+
+    def _kept(self) -> Iterable[Observation]:
+        for reason, count in list(self._hub.kept.items()):
+            yield Observation(count, {names.KEPT_REASON: reason})
+
+    def _drops(self) -> Iterable[Observation]:
+        return self._sum(
+            (loop, {}, drops)
+            for loop in list(self._hub.loops.values())
+            if (drops := loop.drops) is not None
+        )
+
+    def _accept_errors(self) -> Iterable[Observation]:
+        return self._sum(
+            (loop, {names.ERROR_TYPE: error}, count)
+            for loop in self._hub.all_loops()
+            for error, count in list(loop.accept_errors.items())
+        )
+
+    def _loop_time(self) -> Iterable[Observation]:
+        return self._sum(
+            (loop, {names.LOOP_STATE: state}, spent / 1e9)
+            for loop in self._hub.all_loops()
+            for state, spent in loop.times().items()
+        )
+
+    def _blocked_time(self) -> Iterable[Observation]:
+        return self._sum(
+            (loop, {names.BLOCKED_BY_ACTIVITY: activity}, spent / 1e9)
+            for loop in self._hub.all_loops()
+            for activity, spent in list(loop.blocked_ns.items())
+        )
+
+    def _self_time(self) -> Iterable[Observation]:
+        yield Observation(self._hub.self_ns / 1e9)
+
+    def _self_dropped(self) -> Iterable[Observation]:
+        totals = dict(self._hub.dropped)
+        if self._hub.worker is not None:
+            for reason, count in list(self._hub.worker.dropped.items()):
+                totals[reason] = totals.get(reason, 0) + count
+        for reason, count in totals.items():
+            yield Observation(count, {names.REASON: reason})
+
+    def _self_errors(self) -> Iterable[Observation]:
+        for part, count in list(guard.errors.items()):
+            yield Observation(count, {names.REASON: part})
+
+    def _open(self) -> Iterable[tuple[Loop, Any]]:
+        for snapshot in self._hub.snapshots():
+            loop = self._hub.loop_by_key(snapshot.loop)
+            if loop is not None:
+                yield loop, snapshot
+
+    def _active(self) -> Iterable[Observation]:
+        """A phase that was seen once is reported as 0 afterwards, so that gauges come back."""
+        values = [(loop, {names.PHASE_NAME: seen.phase}, 1.0) for loop, seen in self._open()]
+        values += [
+            (loop, {names.PHASE_NAME: phase}, 0.0)
+            for loop in list(self._hub.loops.values())
+            for phase in names.PHASES
+        ]
+        return self._sum(values)
+
+    def _oldest(self) -> Iterable[Observation]:
+        oldest: dict[Key, float] = {}
+        for loop, seen in self._open():
+            key = _key(
+                {**words.listener_attributes(loop.listener), names.PHASE_NAME: seen.phase}
+            )
+            oldest[key] = max(oldest.get(key, 0.0), seen.age)
+        for key, age in oldest.items():
+            yield Observation(age, dict(key))
+
+    def _handlers(self) -> Iterable[Observation]:
+        values = [
+            (loop, {names.DISPATCH_KIND: seen.dispatch}, 1.0)
+            for loop, seen in self._open()
+            if seen.dispatch is not None and seen.phase != names.CLOSE
+        ]
+        for loop in list(self._hub.loops.values()):
+            values += [(loop, {names.DISPATCH_KIND: kind}, 0.0) for kind in loop.dispatches]
+        return self._sum(values)
+
+    def _requests(self) -> Iterable[Observation]:
+        totals: dict[tuple[str, str], int] = dict.fromkeys(self._seen_requests, 0)
+        for _, seen in self._open():
+            if seen.method is not None:
+                key = (words.known_method(seen.method), seen.scheme or "http")
+                totals[key] = totals.get(key, 0) + 1
+        self._seen_requests.update(totals)
+        for (method, scheme), count in totals.items():
+            yield Observation(
+                count, {names.HTTP_REQUEST_METHOD: method, names.URL_SCHEME: scheme}
+            )
+
+    _seen_requests: set[tuple[str, str]] = set()
+
+    def _depth(self) -> Iterable[Observation]:
+        return self._queue(0)
+
+    def _limit(self) -> Iterable[Observation]:
+        return self._queue(1)
+
+    def _queue(self, which: int) -> Iterable[Observation]:
+        return self._sum(
+            (loop, {}, queue[which])
+            for loop in list(self._hub.loops.values())
+            if (queue := loop.queue()) is not None
+        )
+
+    def _busy(self) -> Iterable[Observation]:
+        return self._sum(
+            (loop, {}, loop.busy_ns / 1e9) for loop in list(self._hub.loops.values())
+        )
+
+
+def _key(attributes: dict[str, Any]) -> Key:
+    return tuple(sorted(attributes.items()))
+
+
+def meter_of(provider: MeterProvider) -> Meter:
+    """Return our meter of a provider."""
+    return provider.get_meter(names.SCOPE, VERSION, names.SCHEMA_URL)

@@ -1,0 +1,101 @@
+"""OpenTelemetry's own Flask and WSGI instrumentation in the same process: one SERVER span, theirs.
+
+Where the application is instrumented, our request span and `http.server.*` metrics step back and
+their span gets our link and connection id as it starts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from opentelemetry import context as context_api
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.trace import SpanKind, TraceFlags
+
+from tcpwatch import names
+from tcpwatch.emit.tracing import span_context
+from tcpwatch.guard import guard
+from tcpwatch.hub import hub
+
+_SCOPES: Final = frozenset(
+    {"opentelemetry.instrumentation.flask", "opentelemetry.instrumentation.wsgi"}
+)
+_MIDDLEWARE: Final = "OpenTelemetryMiddleware"
+_WRAPS: Final = ("app", "wsgi_app", "application", "wsgi", "__wrapped__", "__self__")
+_DEEPEST: Final = 16
+
+
+class Peers(SpanProcessor):
+    """Knows which applications are instrumented, and marks their spans as they start."""
+
+    ignores_late_spans = True
+
+    def __init__(self) -> None:
+        self.learned: set[int] = set()
+        self.on = True
+
+    def attach(self, provider: Any) -> None:
+        """See the spans of this provider start, if it is the SDK's; once for each provider."""
+        if isinstance(provider, TracerProvider):
+            provider.add_span_processor(self)
+
+    def instrument(self, app: Any) -> bool:
+        """Say whether a WSGI application, or one that it wraps, is instrumented."""
+        for wrapped in _chain(app):
+            if id(wrapped) in self.learned:
+                return True
+            if getattr(wrapped, "_is_instrumented_by_opentelemetry", False) is True:
+                return True
+            if type(wrapped).__name__ == _MIDDLEWARE:
+                return True
+        return False
+
+    def on_start(self, span: Span, parent_context: context_api.Context | None = None) -> None:
+        if not self.on:
+            return
+        try:
+            self._mark(span)
+        except Exception as error:
+            guard.caught("peers", error)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Nothing to do; the SDK calls it."""
+
+    def _mark(self, span: Span) -> None:
+        scope = span.instrumentation_scope
+        if scope is None or scope.name not in _SCOPES:
+            return
+        connection = hub.serving.connection
+        exchange = connection.exchange if connection is not None else None
+        if connection is None or exchange is None:
+            return
+        if not exchange.peer_instrumented:
+            app = connection.application
+            if app is not None and span.kind is not SpanKind.SERVER:
+                self.learned.add(id(app))
+            return
+        accepted = connection.accepted
+        flags = TraceFlags.SAMPLED
+        span.add_link(span_context(accepted.trace_id, accepted.span_id, flags))
+        if accepted.cookie is not None:
+            span.set_attribute(names.CONNECTION_ID, accepted.cookie)
+        if span.get_span_context().trace_flags & flags:
+            connection.peer_sampled()
+
+
+def _chain(app: Any) -> list[Any]:
+    found: list[Any] = []
+    waiting = [app]
+    while waiting and len(found) < _DEEPEST:
+        candidate = waiting.pop()
+        if candidate is None or any(candidate is seen for seen in found):
+            continue
+        found.append(candidate)
+        for name in _WRAPS:
+            try:
+                waiting.append(getattr(candidate, name, None))
+            except Exception as error:  # a property of the host's may do anything
+                guard.errors[f"peers.{type(error).__name__}"] += 1
+    return found
+
+

@@ -1,0 +1,151 @@
+"""Providers: the application's if it has set any, else ours from the OTEL_* environment."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+from opentelemetry import metrics, trace
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+
+logger = logging.getLogger("tcpwatch")
+
+DEFAULT_ENDPOINTS: Final = {"http/protobuf": "http://localhost:4318", "grpc": "http://localhost:4317"}
+
+
+@dataclass(slots=True)
+class Providers:
+    """A provider for each signal, and whether we made it (then we flush and close it)."""
+
+    tracer: trace.TracerProvider
+    meter: metrics.MeterProvider
+    own_tracer: bool
+    own_meter: bool
+
+    def owned(self) -> list[Any]:
+        """Return the SDK providers that are ours to close."""
+        owned: list[Any] = []
+        if self.own_tracer:
+            owned.append(self.tracer)
+        if self.own_meter:
+            owned.append(self.meter)
+        return owned
+
+
+def disabled() -> bool:
+    """Say whether OTEL_SDK_DISABLED turns everything off."""
+    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+
+
+def application_tracer_provider() -> trace.TracerProvider | None:
+    """Return the global tracer provider if somebody has set one."""
+    provider = trace.get_tracer_provider()
+    return None if isinstance(provider, trace.ProxyTracerProvider) else provider
+
+
+def application_meter_provider() -> metrics.MeterProvider | None:
+    """Return the global meter provider if somebody has set one."""
+    provider = metrics.get_meter_provider()
+    proxy = getattr(metrics._internal, "_ProxyMeterProvider", ())
+    return None if isinstance(provider, proxy) else provider
+
+
+def resolve(
+    tracer: trace.TracerProvider | None, meter: metrics.MeterProvider | None, set_global: bool
+) -> Providers:
+    """Find the application's providers or make ours, in this order: given, global, ours.
+
+    `set_global` makes ours the global ones, so that the application's own spans join them.
+    """
+    tracer = tracer or application_tracer_provider()
+    meter = meter or application_meter_provider()
+    own_tracer, own_meter = tracer is None, meter is None
+    if tracer is None:
+        tracer = own_tracer_provider()
+        if set_global:
+            trace.set_tracer_provider(tracer)
+    if meter is None:
+        meter = own_meter_provider()
+        if set_global:
+            metrics.set_meter_provider(meter)
+    return Providers(tracer, meter, own_tracer, own_meter)
+
+
+def own_tracer_provider() -> TracerProvider:
+    """Make a tracer provider from the environment; its end is ours, not atexit's."""
+    provider = TracerProvider(resource=Resource.create(), shutdown_on_exit=False)
+    for exporter in _exporters("traces"):
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider
+
+
+def own_meter_provider() -> metrics.MeterProvider:
+    """Make a meter provider from the environment; its end is ours, not atexit's."""
+    readers = [PeriodicExportingMetricReader(exporter) for exporter in _exporters("metrics")]
+    if not readers:
+        return NoOpMeterProvider()
+    return MeterProvider(readers, resource=Resource.create(), shutdown_on_exit=False)
+
+
+def protocol(signal: str) -> str:
+    """Return the OTLP protocol of `traces` or `metrics`, http/protobuf unless the environment says."""
+    specific = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL")
+    return (specific or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "http/protobuf").strip()
+
+
+def endpoint(signal: str) -> str:
+    """Return where the OTLP exporter of a signal sends to."""
+    specific = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
+    general = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    return specific or general or DEFAULT_ENDPOINTS.get(protocol(signal), "")
+
+
+def destination() -> str:
+    """Say in a few words where telemetry goes."""
+    traces, meters = _chosen("traces"), _chosen("metrics")
+    if application_tracer_provider() is not None:
+        return "the application's OpenTelemetry providers"
+    if not traces and not meters:
+        return "nowhere (exporters are none)"
+    if traces == meters == ["otlp"]:
+        return f"{endpoint('traces')} (OTLP, {protocol('traces')})"
+    return f"traces to {', '.join(traces) or 'none'}, metrics to {', '.join(meters) or 'none'}"
+
+
+def _chosen(signal: str) -> list[str]:
+    text = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "otlp")
+    return [name for name in (part.strip() for part in text.split(",")) if name and name != "none"]
+
+
+def _exporters(signal: str) -> list[Any]:
+    found = []
+    for name in _chosen(signal):
+        entry = name
+        if name == "otlp":
+            entry = "otlp_proto_grpc" if protocol(signal) == "grpc" else "otlp_proto_http"
+        exporter = _load(signal, entry)
+        if exporter is not None:
+            found.append(exporter)
+    return found
+
+
+def _load(signal: str, name: str) -> Any | None:
+    if (signal, name) == ("traces", "console"):
+        return ConsoleSpanExporter()
+    for entry in entry_points(group=f"opentelemetry_{signal}_exporter", name=name):
+        try:
+            return entry.load()()
+        except ImportError as error:
+            logger.warning("exporter %s for %s cannot be imported: %s", name, signal, error)
+            return None
+    cure = " Install tcpwatch[grpc]." if name == "otlp_proto_grpc" else ""
+    logger.warning("no exporter %r for %s is installed; %s are not sent.%s", name, signal, signal, cure)
+    return None

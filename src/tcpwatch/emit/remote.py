@@ -1,0 +1,187 @@
+"""Both ends of the helper: a process of its own that has the worker and the providers.
+
+A forking server loses what its children's SDK holds (they end in os._exit), and any thread in the
+accepting process makes Python 3.12 and later warn at each fork. So that process has neither: it and
+its children send their marks here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import socket
+import subprocess
+import sys
+from time import monotonic
+from typing import Any
+
+from opentelemetry.sdk.trace import TracerProvider
+
+from tcpwatch import names
+from tcpwatch.emit.peers import Peers
+from tcpwatch.emit.providers import resolve
+from tcpwatch.emit.requests import RequestSpans
+from tcpwatch.emit.telemetry import Telemetry
+from tcpwatch.emit.tracing import Tracing
+from tcpwatch.hub.hub import Hub, hub
+from tcpwatch.hub.loop import Listener, Loop
+from tcpwatch.hub.output import Sink
+from tcpwatch.hub.relay import Relay, receive
+from tcpwatch.settings import Settings
+
+
+class RemoteTelemetry:
+    """An `Output` whose worker is the helper; here are only ids, decisions and contexts."""
+
+    def __init__(self, hub: Hub) -> None:
+        # A provider without processors: the environment's sampler and ids, no thread, no export.
+        tracing = Tracing(TracerProvider(shutdown_on_exit=False))
+        self.allocate = tracing.allocate
+        self.requests = RequestSpans(tracing, Peers(), hub.settings, carry=True)
+        self.sinks: list[Sink] = []
+        self._relay = hub.relay = Relay()
+        self._process = _spawn(self._relay, hub.settings)
+        hub.remote = True
+
+    def flush(self, timeout: float) -> bool:
+        """Have the helper export what it has been sent so far."""
+        return bool(self._relay.ask(("flush", timeout), timeout))
+
+    def close(self, timeout: float) -> None:
+        """Let the helper export and end; it does so anyway when all senders are gone."""
+        deadline = monotonic() + timeout
+        self._relay.ask(("close", timeout), timeout)
+        try:
+            self._process.wait(max(deadline - monotonic(), 0.01))
+        except subprocess.TimeoutExpired:
+            # It has its own deadline and nobody waits for it: not a zombie's parent for long.
+            self._process.returncode = 0
+
+    def child_flush(self) -> bool:
+        """The application has no provider in a child of this kind."""
+        return True
+
+
+def _spawn(relay: Relay, settings: Settings) -> subprocess.Popen[bytes]:
+    far_end = relay.far_end.fileno()
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            __name__,
+            str(far_end),
+            str(os.getpid()),
+            json.dumps(dataclasses.asdict(settings)),
+        ],
+        pass_fds=(far_end,),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        # Ctrl-C is for the server: the helper ends when its last sender has.
+        start_new_session=True,
+    )
+    relay.far_end.close()
+    return process
+
+
+class RemoteLoop(Loop):
+    """A loop of another process, as it was last reported."""
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__(listener, None, hub.kernel)
+        self.running = True
+        self._drops: int | None = None
+
+    def update(self, state: dict[str, Any]) -> None:
+        """Take over a report (`Hub.report`)."""
+        now = state["state"]
+        self.state = names.LOOP_SERVICE if now == names.BLAME_FORK_LIMIT else now
+        self.label = now if now == names.BLAME_FORK_LIMIT else None
+        self.since_ns, self.away_since = state["since_ns"], state["away_since"]
+        self.connection, self.accepted = state["connection"], state["accepted"]
+        self.totals.update(state["totals"])
+        self.accept_errors.update(
+            {key: count - self.accept_errors[key] for key, count in state["errors"].items()}
+        )
+        self.depth, self.limit, self._drops = state["depth"], state["limit"], state["drops"]
+
+    @property
+    def drops(self) -> int | None:
+        return self._drops
+
+    def queue(self) -> tuple[int, int] | None:
+        """Return the queue as reported; while the loop is stuck, as /proc/net/tcp shows it."""
+        if self.depth is None or self.limit is None:
+            return None
+        depth: int | None = self.depth
+        if self.away_since and self.listener.port is not None and self.busy_ns > 100_000_000:
+            depth = self.kernel.depth_of_port(self.listener.port)
+        return (self.depth if depth is None else depth, self.limit)
+
+
+class Helper:
+    """The helper's main loop: messages in, telemetry out, until all senders are gone."""
+
+    def __init__(self, sock: socket.socket, pid: int, settings: Settings) -> None:
+        self._sock = sock
+        hub.settings, hub.pid, hub.active = settings, pid, True
+        self._output = Telemetry(hub, resolve(None, None, set_global=False), pid)
+        hub.output = self._output
+        self._worker = hub.start_worker()
+
+    def run(self) -> None:
+        """Take messages until the last sender is gone; then export what is there and end."""
+        while (message := receive(self._sock)) is not None:
+            tag = message[0]
+            if tag == "loop":
+                self._loop(Listener(*message[1]), message[2])
+            elif tag == "flush":
+                self._answer(self._flush(message[1]))
+            elif tag == "close":
+                self._finish(message[1])
+                self._answer(True)
+            elif tag == "abandon":
+                self._worker.settle(1.0)
+                self._worker.abandon_all(message[1])
+            elif tag == "connections":
+                self._answer([dataclasses.astuple(seen) for seen in hub.snapshots()])
+            else:
+                hub.post(message)
+        self._finish(2.0)
+
+    def _finish(self, timeout: float) -> None:
+        self._worker.settle(1.0)
+        self._output.flush(timeout)
+
+    def _flush(self, timeout: float) -> bool:
+        return self._worker.settle(timeout) and self._output.flush(timeout)
+
+    def _answer(self, value: Any) -> None:
+        import marshal
+
+        try:
+            self._sock.send(marshal.dumps(value))
+        except OSError:
+            hub.dropped["answer"] += 1
+
+    def _loop(self, listener: Listener, state: dict[str, Any]) -> None:
+        loop = hub.loops.get(listener.key)
+        if loop is None:
+            loop = hub.loops[listener.key] = RemoteLoop(listener)
+        assert isinstance(loop, RemoteLoop)
+        loop.update(state)
+        hub.self_ns = state["self_ns"]
+
+
+def main(arguments: list[str]) -> None:
+    """Run the helper: file descriptor of the relay, pid of the accepting process, settings."""
+    descriptor, pid, settings = arguments
+    values = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in json.loads(settings).items()
+    }
+    Helper(socket.socket(fileno=int(descriptor)), int(pid), Settings(**values)).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,117 @@
+"""The way out of one process: providers, request spans and sinks, bound together."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from opentelemetry import metrics, trace
+from opentelemetry.metrics import NoOpMeterProvider
+
+from tcpwatch.emit.keep import Keeper
+from tcpwatch.emit.metrics import Histograms, Observables, meter_of
+from tcpwatch.emit.peers import Peers
+from tcpwatch.emit.process import ProcessMetrics
+from tcpwatch.emit.providers import Providers, resolve
+from tcpwatch.emit.requests import RequestSpans
+from tcpwatch.emit.spans import Spans
+from tcpwatch.emit.tracing import Tracing
+from tcpwatch.guard import guard
+from tcpwatch.hub.hub import Hub
+from tcpwatch.hub.output import Sink
+
+CHILD_PATIENCE: Final = 0.1
+"""Seconds that a forked child gives the export of the application's own spans."""
+
+
+class Telemetry:
+    """An `Output` of the hub whose worker runs in this process."""
+
+    def __init__(self, hub: Hub, providers: Providers, pid: int | None = None) -> None:
+        settings = hub.settings
+        self._hub, self._providers = hub, providers
+        tracing = Tracing(providers.tracer)
+        peers = Peers()
+        if tracing.enabled:
+            peers.attach(providers.tracer)
+        self._peers = peers
+        self.allocate = tracing.allocate
+        self.requests = RequestSpans(tracing, peers, settings)
+        self.sinks: list[Sink] = [Spans(tracing, Keeper(settings, hub.kept), settings)]
+        if not isinstance(providers.meter, NoOpMeterProvider):
+            meter = meter_of(providers.meter)
+            self.sinks.append(Histograms(meter))
+            Observables(meter, hub)
+            ProcessMetrics(meter, pid or os.getpid(), settings.process_connections)
+
+    def flush(self, timeout: float) -> bool:
+        """Export what is there; the SDK ignores its timeouts, so the deadline is ours."""
+        flushes = [
+            provider.force_flush
+            for provider in (self._providers.tracer, self._providers.meter)
+            if hasattr(provider, "force_flush")
+        ]
+        return bounded(flushes, timeout)
+
+    def close(self, timeout: float) -> None:
+        """Export what is there and close the providers that are ours."""
+        self._peers.on = False
+        deadline = time.monotonic() + timeout
+        owned = self._providers.owned()
+        if len(owned) < 2:
+            self.flush(timeout)
+        bounded([provider.shutdown for provider in owned], max(deadline - time.monotonic(), 0.01))
+
+    def child_flush(self) -> bool:
+        """Export the application's own spans before the child ends in os._exit."""
+        if not hasattr(self._providers.tracer, "force_flush"):
+            return True
+        if time.monotonic_ns() - self._hub.flush_in_vain < 30e9 and self._hub.flush_in_vain:
+            return True
+        return bounded([self._providers.tracer.force_flush], CHILD_PATIENCE)
+
+
+def bounded(tasks: list[Callable[[], Any]], timeout: float) -> bool:
+    """Run tasks side by side, each on a daemon thread, for at most `timeout` seconds.
+
+    Return whether all of them have ended; what has not goes on behind our back.
+    """
+    deadline = time.monotonic() + timeout
+    threads = [threading.Thread(target=_run, args=(task,), daemon=True) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(deadline - time.monotonic(), 0))
+    return not any(thread.is_alive() for thread in threads)
+
+
+def _run(task: Callable[[], Any]) -> None:
+    try:
+        task()
+    except Exception as error:
+        guard.caught("flush", error)
+
+
+class Opener:
+    """Makes the way out at the first accept, with the providers that are there by then."""
+
+    def __init__(
+        self, tracer: trace.TracerProvider | None, meter: metrics.MeterProvider | None
+    ) -> None:
+        self._tracer, self._meter = tracer, meter
+
+    def __call__(self, hub: Hub, forking: bool) -> Any:
+        from tcpwatch.emit.remote import RemoteTelemetry
+        from tcpwatch.emit.providers import application_tracer_provider
+
+        given = self._tracer or self._meter or application_tracer_provider()
+        if forking and given is None and hub.worker is None:
+            return RemoteTelemetry(hub)
+        telemetry = Telemetry(
+            hub, resolve(self._tracer, self._meter, hub.settings.set_global)
+        )
+        hub.start_worker()
+        return telemetry

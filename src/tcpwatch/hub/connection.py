@@ -1,0 +1,204 @@
+"""A live connection and its current exchange, as the serving threads write on them.
+
+Everything here is touched on the hot path: plain slots, no locks. One thread at a time serves a
+connection, so one thread at a time writes.
+"""
+
+from __future__ import annotations
+
+import os
+from time import monotonic_ns as clock
+from time import time_ns as wall_clock
+from typing import TYPE_CHECKING, Any, Final
+
+from tcpwatch import names
+from tcpwatch.core.marks import Accepted, Exchanged, Kind, Mark
+
+if TYPE_CHECKING:
+    from tcpwatch.hub.loop import Loop
+
+# How far the handler's thread is, for the watchers of its reads and writes.
+RAW: Final = 0
+WAITING: Final = 1
+HEAD: Final = 2
+APP: Final = 3
+RESPONDING: Final = 4
+
+
+class Exchange:
+    """One request and its response while they happen; times are monotonic nanoseconds."""
+
+    __slots__ = (
+        "body_wait_ns",
+        "content_length",
+        "ended",
+        "error",
+        "excluded",
+        "final",
+        "first_byte_ns",
+        "first_write_ns",
+        "forwarded_for",
+        "forwarded_host",
+        "head_bytes",
+        "head_ns",
+        "host",
+        "last_write_ns",
+        "method",
+        "peer_instrumented",
+        "received",
+        "refused",
+        "route",
+        "scheme",
+        "sequence",
+        "span",
+        "status",
+        "target",
+        "user_agent",
+        "version",
+        "wall_ns",
+    )
+
+    def __init__(self, sequence: int, now: int, wall: int) -> None:
+        self.sequence = sequence
+        self.first_byte_ns, self.wall_ns = now, wall
+        self.head_ns = self.first_write_ns = self.last_write_ns = 0
+        self.method: str | None = None
+        self.target: str | None = None
+        self.version: str | None = None
+        self.scheme = "http"
+        self.host: str | None = None
+        self.forwarded_host: str | None = None
+        self.forwarded_for: str | None = None
+        self.user_agent: str | None = None
+        self.status: int | None = None
+        self.route: str | None = None
+        self.error: str | None = None
+        self.body_wait_ns = self.received = self.head_bytes = 0
+        self.content_length = 0
+        self.final = self.refused = self.ended = False
+        self.peer_instrumented = self.excluded = False
+        self.span: Any = None
+
+    def raised(self, cls: type[BaseException]) -> None:
+        """Note what the application raised; what came first counts."""
+        if self.error is None:
+            module = "" if cls.__module__ == "builtins" else cls.__module__ + "."
+            self.error = module + cls.__qualname__
+
+    def freeze(self, span: tuple[Any, ...] | None) -> tuple[Any, ...]:
+        """Return the fields of `Exchanged`; `span` is its part from trace_id on."""
+        return (
+            self.method,
+            self.target,
+            self.version,
+            self.scheme,
+            self.host,
+            self.forwarded_host,
+            self.forwarded_for,
+            self.user_agent,
+            self.status,
+            self.route,
+            self.error,
+            self.refused,
+            self.body_wait_ns,
+            self.peer_instrumented,
+            self.excluded,
+            *(span or NO_SPAN),
+        )
+
+
+NO_SPAN: Final = (0, 0, 0, False, 0, (), False, None, None)
+assert len(Exchanged._fields) == 15 + len(NO_SPAN)
+
+
+class Connection:
+    """One accepted connection; `marks` are those that nobody has been handed yet."""
+
+    __slots__ = (
+        "__weakref__",
+        "accepted",
+        "accepted_ns",
+        "application",
+        "dispatch",
+        "exchange",
+        "exported_span",
+        "flags",
+        "forked",
+        "handled_by",
+        "handler_ns",
+        "handling",
+        "key",
+        "loop",
+        "marks",
+        "over",
+        "pid",
+        "ready_ns",
+        "requests",
+        "sequence",
+        "socket_id",
+        "socket_ref",
+        "stage",
+        "stream_failed",
+        "tail",
+        "thread_id",
+        "tls_ns",
+        "trace_state",
+    )
+
+    def __init__(
+        self, key: int, loop: Loop, now: int, thread_id: int, accepted: Accepted
+    ) -> None:
+        self.key = key
+        self.loop = loop
+        self.pid = os.getpid()
+        self.thread_id = thread_id
+        self.accepted = accepted
+        self.accepted_ns = now
+        self.marks: list[Mark] = [(Kind.ACCEPTED, now, *accepted)]
+        self.tail: tuple[str, int] = (names.ACCEPT_QUEUE, now)
+        self.stage = RAW
+        self.sequence = self.requests = 0
+        self.exchange: Exchange | None = None
+        self.dispatch: str | None = None
+        self.handler_ns = self.ready_ns = self.tls_ns = 0
+        self.handling = self.over = self.forked = self.stream_failed = False
+        self.flags: int | None = None
+        self.trace_state: Any = None
+        self.exported_span: Any = None
+        self.socket_id = 0
+        self.socket_ref: Any = None
+        self.handled_by: Any = None
+        self.application: Any = None
+
+    def first_byte(self, now: int) -> Exchange:
+        """Begin an exchange: its first byte was read at `now`."""
+        wall = wall_clock()
+        self.sequence += 1
+        self.stage = HEAD
+        exchange = self.exchange = Exchange(self.sequence, now, wall)
+        self.marks.append((Kind.FIRST_BYTE, now, wall))
+        return exchange
+
+    def sampled(self, flags: int, trace_state: tuple[tuple[str, str], ...]) -> None:
+        """Note the head decision."""
+        self.marks.append((Kind.SAMPLED, clock(), flags, trace_state))
+
+    def peer_sampled(self) -> None:
+        """Note that another instrumentation's sampled span links to us: we must be exported."""
+        self.sampled(1, self.trace_state or ())
+
+    @staticmethod
+    def now() -> int:
+        """Return the time of the marks' clock (ns)."""
+        return clock()
+
+    def failed(self, error: BaseException) -> None:
+        """Note that a read or write of ours ended in `error` (EPIPE, ECONNRESET, a timeout, …)."""
+        self.stream_failed = True
+        self.marks.append((Kind.READ_FAILED, clock(), type(error).__name__))
+
+    def take_marks(self, tail: tuple[str, int]) -> list[Mark]:
+        """Give away the marks made so far; `tail` is the phase that they led to, and since when."""
+        taken, self.marks = self.marks, []
+        self.tail = tail
+        return taken

@@ -1,0 +1,155 @@
+"""A watched accept loop: what it does now, how long it did what, and its listener.
+
+Written by the loop's own thread, read by the worker and by metric callbacks, without locks: each
+value is one word, and a reader can live with one that is a moment old.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter, deque
+from time import monotonic_ns as clock
+from typing import Final, NamedTuple
+
+from tcpwatch import names
+from tcpwatch.core.blame import Activity
+from tcpwatch.kernel.reader import Kernel
+
+_SHORTEST_ACTIVITY_NS: Final = 20_000
+_HISTORY: Final = 4096
+
+
+class Listener(NamedTuple):
+    """What identifies a loop outside the process; plain values, they travel to the helper."""
+
+    key: int
+    address: str
+    port: int | None
+    network_type: str | None
+    transport: str
+    server_class: str
+    forking: bool
+    code: tuple[tuple[str, str, str, int], ...]
+    """(phase, function, file, line) of the methods that the server's class runs."""
+
+
+class Loop:
+    """The state of one server's accept loop.
+
+    `away_since` is when it last left `select` (monotonic ns), 0 while it is in `select` or ended.
+    """
+
+    def __init__(self, listener: Listener, sock: socket.socket | None, kernel: Kernel) -> None:
+        self.listener = listener
+        self.sock = sock
+        self.kernel = kernel
+        self.state: str = names.LOOP_SERVICE
+        self.since_ns = 0
+        self.totals: dict[str, int] = dict.fromkeys(names.LOOP_STATES, 0)
+        self.away_since = 0
+        self.thread_id = 0
+        self.running = False
+        self.accepted = 0
+        self.accept_errors: Counter[str] = Counter()
+        self.blocked_ns: Counter[str] = Counter()
+        self.depth: int | None = None
+        self.limit: int | None = None
+        self.depth_zero_ns = 0
+        self.slept = False
+        self.select_returned_ns = 0
+        self.history: deque[Activity] = deque(maxlen=_HISTORY)
+        self.label: str | None = None
+        self.connection: int | None = None
+        self.getting = False
+        self.dispatches: set[str] = set()
+        self._drops_at_start = self.read_drops()
+
+    def turn(self, state: str, now: int, connection: int | None = None) -> None:
+        """Leave what the loop did until `now` and begin `state`, for `connection` if for one."""
+        since = self.since_ns
+        if since:
+            self.totals[self.state] += now - since
+            if now - since >= _SHORTEST_ACTIVITY_NS:
+                name = self.label or self.state
+                self.history.append(Activity(name, since, now, self.connection))
+        self.state, self.since_ns = state, now
+        self.label, self.connection = None, connection
+
+    def enter_select(self, now: int) -> None:
+        """The loop is about to sleep in `select` until somebody connects."""
+        if self.state == names.LOOP_IDLE and self.since_ns:
+            return
+        self.turn(names.LOOP_IDLE, now)
+        self.away_since = 0
+        self.read_queue(now)
+        self.slept = self.depth == 0
+        if not self.depth:
+            # Nobody waits, so nothing before this moment can be blamed for a wait.
+            self.history.clear()
+
+    def leave_select(self, now: int, state: str) -> None:
+        """`select` has returned, because somebody connected or its timeout is over."""
+        if not self.away_since:
+            self.away_since = now
+        self.select_returned_ns = now
+        self.turn(state, now)
+
+    def stop(self, now: int) -> None:
+        """The loop has ended, or nobody watches it any longer."""
+        self.turn(names.LOOP_SERVICE, now)
+        self.since_ns = self.away_since = 0
+        self.running = False
+
+    def read_queue(self, now: int) -> None:
+        """Read the accept queue's depth and limit from the kernel."""
+        queue = self.queue()
+        if queue is None:
+            self.depth = self.limit = None
+            return
+        self.depth, self.limit = queue
+        if self.depth == 0:
+            self.depth_zero_ns = now
+
+    def wait_of(self, since_established_ns: int | None, now: int) -> int | None:
+        """Return how long a connection accepted at `now` had waited in the queue (ns).
+
+        `since_established_ns` is the kernel's count, in steps of a jiffy. Up to two jiffies may be
+        a phantom of that step, so then the loop's own history bounds it (docs/telemetry.md § 1.1).
+        """
+        if since_established_ns is None or since_established_ns > 2 * self.kernel.jiffy_ns:
+            return since_established_ns
+        bound = since_established_ns
+        if self.depth_zero_ns:
+            bound = min(bound, now - self.depth_zero_ns)
+        if self.slept and self.select_returned_ns:
+            bound = min(bound, now - self.select_returned_ns)
+        return max(bound, 0)
+
+    def read_drops(self) -> int | None:
+        """Return the listener's drop counter (u32); None where the kernel has none."""
+        return self.kernel.drops(self.sock) if self.sock is not None else None
+
+    @property
+    def drops(self) -> int | None:
+        """Packets that the listener has dropped since it is watched."""
+        now = self.read_drops()
+        if now is None or self._drops_at_start is None:
+            return None
+        return (now - self._drops_at_start) & 0xFFFFFFFF
+
+    def times(self) -> dict[str, int]:
+        """Return nanoseconds by loop state, the unfinished present one included."""
+        totals, state, since = dict(self.totals), self.state, self.since_ns
+        if since:
+            totals[state] += max(clock() - since, 0)
+        return totals
+
+    def queue(self) -> tuple[int, int] | None:
+        """Return the accept queue's (depth, limit) now; None where the kernel does not tell."""
+        return self.kernel.queue(self.sock) if self.sock is not None else None
+
+    @property
+    def busy_ns(self) -> int:
+        """How long the loop has now been away from `select`."""
+        since = self.away_since
+        return max(clock() - since, 0) if since else 0

@@ -1,0 +1,74 @@
+"""What the hub expects of the way out; `emit` has the implementations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from tcpwatch.core.record import ConnectionRecord, Interval, RequestRecord
+from tcpwatch.core.timeline import Timeline
+from tcpwatch.hub.connection import Connection, Exchange
+from tcpwatch.hub.loop import Loop
+
+
+class Requests(Protocol):
+    """Request spans, which start and end on the serving thread."""
+
+    def begin(
+        self, connection: Connection, exchange: Exchange, headers: Mapping[str, Any], app: Any
+    ) -> None:
+        """The head of a request was parsed: decide, start its span, make it current."""
+
+    def end(self, connection: Connection, exchange: Exchange) -> tuple[Any, ...] | None:
+        """The exchange is over: end its span. Return the fields of `Exchanged` from trace_id on."""
+
+    def route(self, exchange: Exchange, route: str) -> None:
+        """The application has matched a route."""
+
+
+class Blocker(Protocol):
+    """What is still known of a connection that may have blocked others."""
+
+    @property
+    def cookie(self) -> str | None: ...
+    @property
+    def trace_id(self) -> int: ...
+    @property
+    def span_id(self) -> int: ...
+    @property
+    def exported(self) -> bool: ...
+
+
+class Sink(Protocol):
+    """Takes what has finished, on the worker's thread."""
+
+    def accepted(self, loop: Loop, connection: Timeline) -> None:
+        """The first marks of a connection have come."""
+
+    def intervals(self, loop: Loop, intervals: list[Interval], connection: Timeline) -> None:
+        """Phases of an open or just closed connection have ended."""
+
+    def request(self, loop: Loop, request: RequestRecord, connection: Timeline) -> None:
+        """A request has ended."""
+
+    def connection(self, loop: Loop, record: ConnectionRecord, blocker: Blocker | None) -> bool:
+        """A connection is over. Return True if its span was exported."""
+
+
+class Output(Protocol):
+    """Everything that leaves the process, opened at the first accept."""
+
+    requests: Requests
+    sinks: list[Sink]
+
+    def allocate(self) -> tuple[int, int]:
+        """Return a new trace id and span id for a connection."""
+
+    def flush(self, timeout: float) -> bool:
+        """Export what is there, for at most `timeout` seconds. Return whether it is out."""
+
+    def close(self, timeout: float) -> None:
+        """Export what is there and stop, for at most `timeout` seconds."""
+
+    def child_flush(self) -> bool:
+        """In a forked child: export the application's own spans, briefly. False if in vain."""

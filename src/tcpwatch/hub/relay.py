@@ -1,0 +1,70 @@
+"""Marks from one process to another: forked children and the accepting process to the worker's.
+
+Messages are tuples of plain values, marshalled, over a pair of SOCK_SEQPACKET sockets that is made
+before the fork. Sending never blocks a server for long: what does not fit is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import marshal
+import select
+import socket
+from typing import Any
+
+Message = tuple[Any, ...]
+
+_TYPE = getattr(socket, "SOCK_SEQPACKET", socket.SOCK_DGRAM)
+_BUFFER = 1 << 20
+_LARGEST = 1 << 20
+
+
+class Relay:
+    """The sending end; shared by a process and its forked children."""
+
+    def __init__(self) -> None:
+        self.sock, self.far_end = socket.socketpair(socket.AF_UNIX, _TYPE)
+        for end in (self.sock, self.far_end):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+        self.sock.setblocking(False)
+        self.unreported = 0
+
+    def send(self, message: Message, patience: float = 0.0) -> bool:
+        """Send `message`, waiting at most `patience` seconds for room. False if it was dropped."""
+        if self.unreported:
+            dropped, self.unreported = self.unreported, 0
+            if not self._send(("dropped", dropped), 0.0):
+                self.unreported += dropped
+        if self._send(message, patience):
+            return True
+        self.unreported += 1
+        return False
+
+    def _send(self, message: Message, patience: float) -> bool:
+        data = marshal.dumps(message)
+        for last in (False, True):
+            try:
+                self.sock.send(data)
+                return True
+            except BlockingIOError:
+                if last or not patience:
+                    return False
+                select.select((), (self.sock,), (), patience)
+            except OSError:
+                return False
+        return False
+
+    def ask(self, message: Message, timeout: float) -> Any:
+        """Send a question to the far end and return its answer; None if none came in time."""
+        if not self.send(message, timeout):
+            return None
+        readable, _, _ = select.select((self.sock,), (), (), timeout)
+        return receive(self.sock) if readable else None
+
+
+def receive(sock: socket.socket) -> Any:
+    """Return the next message; None when all senders are gone."""
+    try:
+        data = sock.recv(_LARGEST)
+    except (ConnectionError, BlockingIOError):
+        return None
+    return marshal.loads(data) if data else None

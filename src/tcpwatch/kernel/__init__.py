@@ -1,0 +1,1 @@
+"""What the kernel knows about a socket: one thin reader, pure parsers."""

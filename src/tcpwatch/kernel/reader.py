@@ -1,0 +1,119 @@
+"""The thin reader: system calls on a socket, each answering None where the platform has no answer."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+from tcpwatch.core.marks import Closing
+from tcpwatch.kernel import tcp_info
+
+# include/uapi: asm-generic/socket.h, sockios.h and linux/time.h; CPython names none of them.
+SO_MEMINFO = 55
+SO_COOKIE = 57
+SIOCOUTQ = 0x5411
+CLOCK_MONOTONIC_COARSE = 6
+
+_MEMINFO = struct.Struct("=9I")
+_DROPS = 8
+_PROC_TCP = Path("/proc/net/tcp")
+_PROC_TCP6 = Path("/proc/net/tcp6")
+
+
+class Kernel:
+    """Reads TCP_INFO and its neighbours on Linux; elsewhere, and on AF_UNIX, everything is None."""
+
+    def __init__(self) -> None:
+        self._linux = sys.platform == "linux"
+        self.jiffy_ns = self._jiffy()
+
+    def _jiffy(self) -> int:
+        if not self._linux:
+            return 0
+        return int(time.clock_getres(CLOCK_MONOTONIC_COARSE) * 1e9)
+
+    def _tcp_info(self, sock: socket.socket) -> bytes:
+        if not self._linux or sock.family == socket.AF_UNIX:
+            return b""
+        try:
+            return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, tcp_info.SIZE)
+        except OSError:
+            return b""
+
+    def queue(self, listener: socket.socket) -> tuple[int, int] | None:
+        """Return (depth, limit) of the listener's accept queue, in connections."""
+        return tcp_info.parse_queue(self._tcp_info(listener))
+
+    def drops(self, listener: socket.socket) -> int | None:
+        """Return how many packets the listener has dropped (sk_drops, a u32 that wraps)."""
+        if not self._linux or listener.family == socket.AF_UNIX:
+            return None
+        try:
+            data = listener.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, _MEMINFO.size)
+        except OSError:
+            return None
+        return int(_MEMINFO.unpack(data)[_DROPS]) if len(data) == _MEMINFO.size else None
+
+    def accepted(self, connection: socket.socket) -> tcp_info.AtAccept | None:
+        """Return the facts of a connection that was accepted this moment."""
+        return tcp_info.parse_accepted(self._tcp_info(connection))
+
+    def closing(self, connection: socket.socket) -> Closing:
+        """Return the totals of a connection that is about to be shut down."""
+        data = self._tcp_info(connection)
+        return tcp_info.parse_closing(data, self._unacked(connection) if data else None)
+
+    def cookie(self, sock: socket.socket) -> str | None:
+        """Return SO_COOKIE in hex: the id that `ss -e` and eBPF show for this socket."""
+        if not self._linux:
+            return None
+        try:
+            data = sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8)
+        except OSError:
+            return None
+        return format(int.from_bytes(data, sys.byteorder), "x")
+
+    def _unacked(self, connection: socket.socket) -> int | None:
+        try:
+            data = fcntl.ioctl(connection.fileno(), SIOCOUTQ, b"\0\0\0\0")
+        except OSError:
+            return None
+        return int.from_bytes(data, sys.byteorder)
+
+    def depth_of_port(self, port: int) -> int | None:
+        """Return the accept queue's depth of the listener on `port`, seen from another process.
+
+        Reads /proc/net/tcp and tcp6, whose cost grows with the number of sockets on the host.
+        """
+        depths = [
+            depth
+            for path in (_PROC_TCP, _PROC_TCP6)
+            if (depth := _listening(path, port)) is not None
+        ]
+        return max(depths) if depths else None
+
+
+def _listening(path: Path, port: int) -> int | None:
+    try:
+        with path.open() as rows:
+            return parse_proc_tcp(rows.read(), port)
+    except OSError:
+        return None
+
+
+def parse_proc_tcp(text: str, port: int) -> int | None:
+    """Return rx_queue of the LISTEN row of `port` in a /proc/net/tcp table (its depth)."""
+    wanted = f":{port:04X}"
+    for row in text.splitlines()[1:]:
+        columns = row.split()
+        if len(columns) > 4 and columns[3] == "0A" and columns[1].endswith(wanted):
+            return int(columns[4].partition(":")[2], 16)
+    return None

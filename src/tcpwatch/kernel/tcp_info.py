@@ -1,0 +1,94 @@
+"""struct tcp_info of linux/tcp.h, parsed: bytes in, facts out.
+
+The structure only ever grows at its end and the kernel says how much of it it has filled in, so a
+field beyond the end is unknown (None), never 0.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple
+
+from tcpwatch.core.marks import Closing
+
+SIZE: Final = 280
+"""Bytes of the structure in Linux 6.18; older kernels return fewer."""
+
+ESTABLISHED, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING = 1, 7, 8, 9, 10, 11
+_FIN_RECEIVED = frozenset({CLOSE_WAIT, LAST_ACK, CLOSING})
+
+_QUEUE = struct.Struct("=B23xII")
+_ACCEPTED = struct.Struct("=B43xI20xI28xI")
+_BASIC = struct.Struct("=B67xII24xI")
+_U64 = struct.Struct("=Q")
+_U32 = struct.Struct("=I")
+
+_NO_MIN_RTT = 0xFFFFFFFF
+
+
+class AtAccept(NamedTuple):
+    """A connection right after the kernel's accept; `since_data_sent_ms` is its wait in the queue.
+
+    tcp_create_openreq_child() starts that clock at the third segment of the handshake, and a
+    server that has sent nothing never sets it back.
+    """
+
+    state: int
+    since_data_sent_ms: int
+    rtt_us: int | None
+    synack_retransmits: int
+
+
+def parse_queue(data: bytes) -> tuple[int, int] | None:
+    """Return (depth, limit) of a listener's accept queue; None if it is not a listener's.
+
+    A LISTEN socket has the depth in tcpi_unacked and the limit in tcpi_sacked (tcp_get_info()).
+    """
+    if len(data) < _QUEUE.size:
+        return None
+    state, depth, limit = _QUEUE.unpack_from(data)
+    return (depth, limit) if state == LISTEN else None
+
+
+def parse_accepted(data: bytes) -> AtAccept | None:
+    """Return what a just accepted connection tells; None if the kernel gave too little."""
+    if len(data) < _ACCEPTED.size:
+        return None
+    state, since, rtt, retransmits = _ACCEPTED.unpack_from(data)
+    return AtAccept(state, since, rtt or None, retransmits)
+
+
+def parse_closing(data: bytes, unacked: int | None = None) -> Closing:
+    """Return a connection's totals, read before its shutdown; unknown ones are None.
+
+    `unacked` is SIOCOUTQ, in bytes. The kernel counts the peer's FIN as a byte received; it is
+    taken off.
+    """
+    if len(data) < _BASIC.size:
+        return Closing(bytes_unacked=unacked)
+    state, rtt, rtt_var, retransmits = _BASIC.unpack_from(data)
+    received = _field(data, 128, _U64)
+    if received and state in _FIN_RECEIVED:
+        received -= 1
+    min_rtt = _field(data, 148, _U32)
+    return Closing(
+        state=state,
+        rtt_us=rtt or None,
+        rtt_var_us=rtt_var if rtt else None,
+        min_rtt_us=None if min_rtt == _NO_MIN_RTT else min_rtt,
+        retransmits=retransmits,
+        bytes_received=received,
+        bytes_sent=_field(data, 200, _U64),
+        bytes_acked=_field(data, 120, _U64),
+        bytes_unacked=unacked,
+        busy_us=_field(data, 168, _U64),
+        rwnd_limited_us=_field(data, 176, _U64),
+        sndbuf_limited_us=_field(data, 184, _U64),
+    )
+
+
+def _field(data: bytes, offset: int, form: struct.Struct) -> int | None:
+    if len(data) < offset + form.size:
+        return None
+    (value,) = form.unpack_from(data, offset)
+    return int(value)

@@ -1,0 +1,26 @@
+"""Into programs: one file per server library, and the mechanism that wraps and gives back.
+
+To add a library, write its file and name it in `LIBRARIES`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tcpwatch.patches import flask, http_server, socketserver, sockets
+from tcpwatch.patches.wrap import patches
+
+LIBRARIES: Final = (socketserver, sockets, http_server)
+"""What is patched at once; werkzeug, wsgiref and Flask are adopted when a server uses them."""
+
+
+def install() -> None:
+    """Patch every library; a second call changes nothing."""
+    for library in LIBRARIES:
+        library.install()
+
+
+def uninstall() -> None:
+    """Give back everything that is still ours."""
+    patches.undo()
+    flask.release()

@@ -1,0 +1,209 @@
+"""Into `http.server`: the requests on a connection, those that it refuses itself included.
+
+Any handler derived from BaseHTTPRequestHandler is covered, werkzeug's and wsgiref's too; what only
+they do is in files of their own.
+"""
+
+from __future__ import annotations
+
+import socketserver
+from http.server import BaseHTTPRequestHandler
+from time import monotonic_ns as clock
+from typing import Any, Final
+
+from tcpwatch import names
+from tcpwatch.core.marks import Kind
+from tcpwatch.guard import guard
+from tcpwatch.hub import hub
+from tcpwatch.hub.connection import APP, HEAD, WAITING, Connection, Exchange
+from tcpwatch.patches import code, flask, streams, werkzeug, wsgiref
+from tcpwatch.patches.wrap import Hook, ours, patches
+
+ours(__file__)
+
+_BODIES: Final = frozenset({"content-length", "transfer-encoding"})
+
+
+def adopt(server: Any) -> None:
+    """Wrap what this server and its handler class override, and what only their library has."""
+    handler = code.handler_class(server)
+    if handler is not None:
+        for hook in HANDLER_HOOKS:
+            if issubclass(handler, BaseHTTPRequestHandler) and hasattr(handler, hook.name):
+                patches.wrap_definition(handler, hook)
+    werkzeug.adopt(server)
+    wsgiref.adopt()
+    flask.adopt()
+
+
+def _setup_ended(
+    token: tuple[Connection, Any], result: Any, error: BaseException | None
+) -> None:
+    connection, handler = token
+    if error is None and connection.stage < WAITING:
+        _ready(connection, handler)
+
+
+def _setup_began(handler: Any, *args: Any, **kwargs: Any) -> tuple[Connection, Any] | None:
+    connection = hub.serving.connection
+    if connection is None or not isinstance(handler, BaseHTTPRequestHandler):
+        return None
+    return connection, handler
+
+
+def _ready(connection: Connection, handler: Any) -> None:
+    now = clock()
+    streams.watch(connection, handler)
+    connection.stage = WAITING
+    connection.ready_ns = now
+    connection.marks.append((Kind.HTTP_READY, now))
+
+
+def _handle_began(handler: Any, *args: Any, **kwargs: Any) -> tuple[Connection, Any] | None:
+    connection = hub.serving.connection
+    if connection is None:
+        return None
+    if connection.stage < WAITING:
+        _ready(connection, handler)
+    if connection.stage == WAITING:
+        connection.ready_ns = clock()
+    return connection, handler
+
+
+def _handle_ended(
+    token: tuple[Connection, Any], result: Any, error: BaseException | None
+) -> None:
+    connection, handler = token
+    exchange = connection.exchange
+    if exchange is not None and not exchange.ended:
+        _end(connection, exchange, error)
+
+
+def _parse_began(handler: Any, *args: Any, **kwargs: Any) -> tuple[Connection, Any] | None:
+    connection = hub.serving.connection
+    if connection is None:
+        return None
+    if connection.stage == WAITING:
+        connection.first_byte(connection.ready_ns)  # the bytes came with an earlier request's
+    return connection, handler
+
+
+def _parse_ended(
+    token: tuple[Connection, Any], result: Any, error: BaseException | None
+) -> None:
+    connection, handler = token
+    exchange = connection.exchange
+    if exchange is None or exchange.head_ns or connection.stage != HEAD:
+        return
+    words = getattr(handler, "requestline", "").split()
+    if len(words) >= 2 and handler.command is not None:
+        exchange.method, exchange.target = handler.command, handler.path
+        exchange.version = handler.request_version
+    exchange.scheme = "https" if _is_tls(handler.request) else "http"
+    if error is not None or not result or _will_be_refused(handler):
+        exchange.refused = True
+        return
+    _head_parsed(connection, exchange, handler)
+
+
+def _head_parsed(connection: Connection, exchange: Exchange, handler: Any) -> None:
+    now = clock()
+    exchange.head_ns = now
+    connection.stage = APP
+    connection.requests += 1
+    connection.marks.append((Kind.HEAD_PARSED, now))
+    headers: dict[str, str] = {}
+    size = len(handler.raw_requestline) + 2
+    for name, value in handler.headers.raw_items():
+        headers.setdefault(name.lower(), value)
+        size += len(name) + len(value) + 4
+    exchange.head_bytes = size
+    if not _BODIES.isdisjoint(headers):
+        length = headers.get("content-length", "")
+        exchange.content_length = int(length) if length.isdecimal() else 1 << 62
+    exchange.host = headers.get("host")
+    exchange.forwarded_host = headers.get("x-forwarded-host")
+    exchange.forwarded_for = headers.get("x-forwarded-for")
+    exchange.user_agent = headers.get("user-agent")
+    flask.adopt()
+    if hub.in_child:
+        hub.hand_over(connection, names.APP, now)
+    if hub.output is not None:
+        app = connection.application = _application(handler)
+        hub.output.requests.begin(connection, exchange, headers, app)
+
+
+def _is_tls(sock: Any) -> bool:
+    return hasattr(sock, "do_handshake")
+
+
+def _will_be_refused(handler: Any) -> bool:
+    """Say whether http.server will answer 501 itself: its own handle(), and no such do_ method."""
+    return (
+        not hasattr(handler, "do_" + handler.command)
+        and "handle" not in vars(type(handler))
+        and not isinstance(handler, wsgiref.handler_class())
+    )
+
+
+def _application(handler: Any) -> Any:
+    server = handler.server
+    application = getattr(server, "app", None)
+    if application is None and hasattr(server, "get_app"):
+        application = server.get_app()
+    return application
+
+
+def _responds(handler: Any, code: Any, *args: Any, **kwargs: Any) -> None:
+    connection = hub.serving.connection
+    if connection is None:
+        return
+    exchange = connection.exchange
+    if exchange is None and connection.stage == WAITING:
+        exchange = connection.first_byte(connection.ready_ns)
+    if exchange is not None and int(code) >= 200:
+        exchange.status = int(code)
+        exchange.final = True
+        exchange.refused = exchange.refused or not exchange.head_ns
+
+
+def _end(connection: Connection, exchange: Exchange, error: BaseException | None) -> None:
+    exchange.ended = True
+    if error is not None and not (connection.stream_failed and isinstance(error, OSError)):
+        exchange.raised(type(error))
+    if exchange.first_write_ns:
+        connection.marks.append((Kind.LAST_WRITE, exchange.last_write_ns))
+    frozen = None
+    if exchange.head_ns or exchange.status is not None:
+        span = None
+        try:
+            if hub.output is not None:
+                span = hub.output.requests.end(connection, exchange)
+        except Exception as internal:
+            guard.caught("request span", internal)
+        frozen = exchange.freeze(span)
+    now = clock()
+    connection.marks.append((Kind.EXCHANGE_ENDED, now, frozen))
+    connection.exchange = None
+    connection.stage = WAITING
+    connection.ready_ns = now
+    hub.hand_over(connection, names.IDLE, now)
+
+
+HANDLER_HOOKS: Final = (
+    Hook("handle", _handle_began, _handle_ended),
+    Hook("handle_one_request", _handle_began, _handle_ended),
+    Hook("parse_request", _parse_began, _parse_ended),
+    Hook("send_response_only", _responds),
+)
+
+
+def install() -> None:
+    """Patch the classes that every HTTP handler inherits from."""
+    patches.wrap(
+        socketserver.StreamRequestHandler, Hook("setup", _setup_began, _setup_ended)
+    )
+    for hook in HANDLER_HOOKS:
+        patches.wrap(BaseHTTPRequestHandler, hook)
+
+

@@ -1,0 +1,74 @@
+"""Into `socket` and `ssl`: the kernel's accept apart from the TLS handshake.
+
+`SSLSocket.accept` calls `socket.accept` and then shakes hands, both inside the accept loop; the
+first is hooked for the listener of a watched loop only, the second for what it has accepted.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from time import monotonic_ns as clock
+from typing import Any
+
+from tcpwatch import names
+from tcpwatch.core.marks import Kind, Tls
+from tcpwatch.hub import hub
+from tcpwatch.hub.connection import Connection
+from tcpwatch.hub.loop import Loop
+from tcpwatch.patches.socketserver import note_blocking
+from tcpwatch.patches.wrap import Hook, ours, patches
+
+ours(__file__)
+
+_NOT_YET = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+def _accept_began(listener: Any, *args: Any, **kwargs: Any) -> Loop | None:
+    loop = hub.serving.loop
+    return loop if loop is not None and loop.getting and loop.sock is listener else None
+
+
+def _accept_ended(loop: Loop, result: Any, error: BaseException | None) -> None:
+    if error is None:
+        hub.serving.accepting = hub.accept(loop, result[0], result[1], clock())
+
+
+def _handshake_began(sock: Any, *args: Any, **kwargs: Any) -> Any:
+    serving = hub.serving
+    connection = serving.accepting or serving.connection
+    if connection is None or not sock.server_side:
+        return None
+    now = clock()
+    connection.marks.append((Kind.TLS_BEGAN, now))
+    if connection is serving.accepting:
+        connection.loop.turn(names.LOOP_TLS_HANDSHAKE, now, connection.key)
+        hub.report(connection.loop)
+    return connection, sock, now
+
+
+def _handshake_ended(
+    token: tuple[Connection, Any, int], result: Any, error: BaseException | None
+) -> None:
+    connection, sock, began = token
+    if isinstance(error, _NOT_YET):
+        return
+    now = clock()
+    connection.tls_ns += now - began
+    failure = type(error).__name__ if error is not None else None
+    facts = tuple(_agreed(sock)) if error is None else None
+    connection.marks.append((Kind.TLS_ENDED, now, failure, facts))
+    if connection is hub.serving.accepting:
+        note_blocking(connection, names.LOOP_TLS_HANDSHAKE)
+        connection.loop.turn(names.LOOP_ACCEPT, now, connection.key)
+
+
+def _agreed(sock: ssl.SSLSocket) -> Tls:
+    cipher = sock.cipher()
+    return Tls(sock.version(), cipher[0] if cipher else None, bool(sock.session_reused))
+
+
+def install() -> None:
+    """Patch `socket.socket.accept` and `ssl.SSLSocket.do_handshake`."""
+    patches.wrap(socket.socket, Hook("accept", _accept_began, _accept_ended))
+    patches.wrap(ssl.SSLSocket, Hook("do_handshake", _handshake_began, _handshake_ended))

@@ -1,0 +1,194 @@
+"""The mechanism of patching: wrap methods on classes, and give back what was there.
+
+A hook is two functions of ours around a method of the host's. The host's call is never inside our
+fence: what it returns or raises goes through untouched, without our frame in the traceback.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter_ns
+from types import ModuleType
+from typing import Any, Final
+
+from tcpwatch.guard import guard
+from tcpwatch.hub import hub
+
+_ABSENT: Final = object()
+
+Before = Callable[..., Any]
+After = Callable[[Any, Any, "BaseException | None"], None]
+
+_SAMPLED: Final = 16
+"""One call of this many is timed for tcpwatch.self.time, and counted that many times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """`before(self, *args, **kwargs)` of method `name` returns a token, or None for "not ours".
+
+    `after(token, result, error)` runs only for a token, when the method has returned or raised.
+    """
+
+    name: str
+    before: Before
+    after: After | None = None
+
+
+class Patch:
+    """One method of one class, wrapped. Switched off it passes everything through."""
+
+    def __init__(self, owner: type | ModuleType, hook: Hook) -> None:
+        self.owner, self.hook = owner, hook
+        self.on = True
+        self.calls = 0
+        self._there = vars(owner).get(hook.name, _ABSENT)
+        original = self._there if self._there is not _ABSENT else getattr(owner, hook.name)
+        self.wrapper = _wrap(original, hook, self)
+        setattr(owner, hook.name, self.wrapper)
+
+    @property
+    def outermost(self) -> bool:
+        """Whether the class still has our wrapper, and nobody else's over it."""
+        return vars(self.owner).get(self.hook.name) is self.wrapper
+
+    @property
+    def part(self) -> str:
+        return f"{self.owner.__name__}.{self.hook.name}"
+
+    def remove(self) -> bool:
+        """Give back what was there. False if somebody has wrapped our wrapper: then it stays, off.
+
+        What was inherited is deleted, not set: an own attribute would hide later patches of the
+        base class.
+        """
+        self.on = False
+        if not self.outermost:
+            return False
+        if self._there is _ABSENT:
+            delattr(self.owner, self.hook.name)
+        else:
+            setattr(self.owner, self.hook.name, self._there)
+        return True
+
+    def failed(self, error: BaseException) -> None:
+        """A function of ours has raised: this patch is off from now on."""
+        self.on = False
+        guard.caught(self.part, error)
+
+
+def _wrap(original: Any, hook: Hook, patch: Patch) -> Any:
+    before, after = hook.before, hook.after
+
+    @functools.wraps(original)
+    def tcpwatch_wrapper(*args: Any, **kwargs: Any) -> Any:
+        if not patch.on:
+            return original(*args, **kwargs)
+        patch.calls += 1
+        timed = not patch.calls % _SAMPLED
+        began = perf_counter_ns() if timed else 0
+        try:
+            token = before(*args, **kwargs)
+        except Exception as error:
+            token = None
+            patch.failed(error)
+        if timed:
+            hub.self_ns += (perf_counter_ns() - began) * _SAMPLED
+        if token is None or after is None:
+            return original(*args, **kwargs)
+        try:
+            result = original(*args, **kwargs)
+        except BaseException as error:
+            hide(error)
+            finish(token, None, error)
+            raise
+        began = perf_counter_ns() if timed else 0
+        finish(token, result, None)
+        if timed:
+            hub.self_ns += (perf_counter_ns() - began) * _SAMPLED
+        return result
+
+    def finish(token: Any, result: Any, error: BaseException | None) -> None:
+        try:
+            after(token, result, error)  # type: ignore[misc]  # only called if there is one
+        except Exception as internal:
+            patch.failed(internal)
+
+    return tcpwatch_wrapper
+
+
+def hide(error: BaseException) -> None:
+    """Take our frames off an exception's traceback, so that the host prints what it always did."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename in _OURS:
+        trace = trace.tb_next
+    error.__traceback__ = trace
+    while trace is not None:
+        following = trace.tb_next
+        while following is not None and following.tb_frame.f_code.co_filename in _OURS:
+            following = following.tb_next
+        if following is not trace.tb_next:
+            trace.tb_next = following
+        trace = following
+
+
+_OURS: set[str] = {__file__}
+
+
+def ours(filename: str) -> None:
+    """Count this source file's frames as ours."""
+    _OURS.add(filename)
+
+
+class Patches:
+    """All patches of this process, and the undoing of them."""
+
+    def __init__(self) -> None:
+        self._patches: dict[tuple[int, str], Patch] = {}
+
+    def wrap(self, owner: type | ModuleType, hook: Hook) -> None:
+        """Wrap `hook.name` of `owner`, unless a wrapper of ours is there already.
+
+        A wrapper that could not be removed, because another tool's sits on it, is switched on.
+        """
+        key = (id(owner), hook.name)
+        patch = self._patches.get(key)
+        if patch is not None and (patch.outermost or _buried(owner, hook.name, patch.wrapper)):
+            patch.on = True
+            return
+        self._patches[key] = Patch(owner, hook)
+
+    def wrap_definition(self, cls: type, hook: Hook) -> None:
+        """Wrap the method where the class that `cls` inherits it from defines it."""
+        for owner in cls.__mro__:
+            if hook.name in vars(owner):
+                self.wrap(owner, hook)
+                return
+
+    def undo(self) -> None:
+        """Remove what is still ours; what others have wrapped stays as a pass-through."""
+        for key, patch in list(self._patches.items()):
+            if patch.remove():
+                del self._patches[key]
+
+    def names(self) -> list[str]:
+        """Return what is patched now, as Class.method."""
+        return sorted(patch.part for patch in self._patches.values() if patch.on)
+
+
+def _buried(owner: type | ModuleType, name: str, wrapper: Any) -> bool:
+    found = vars(owner).get(name)
+    while found is not None:
+        if found is wrapper:
+            return True
+        found = getattr(found, "__wrapped__", None)
+    return False
+
+
+patches = Patches()
+
+RERAISE_KEEPS_TRACEBACK: Final = sys.version_info >= (3, 11)
+"""Before 3.11 `raise` restores the traceback that we have cut; a frame of ours remains there."""

@@ -1,0 +1,56 @@
+"""Into `wsgiref`: it calls neither `handle_one_request` nor `send_response`.
+
+Covers what builds on it too, such as Django's development server.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tcpwatch.hub import hub
+from tcpwatch.hub.connection import Exchange
+from tcpwatch.patches.wrap import Hook, ours, patches
+
+ours(__file__)
+
+
+def handler_class() -> Any:
+    """Return wsgiref's request handler for isinstance(); an empty tuple if nobody uses it."""
+    return getattr(sys.modules.get("wsgiref.simple_server"), "WSGIRequestHandler", ())
+
+
+def adopt() -> None:
+    """Patch `wsgiref.handlers.BaseHandler` if somebody has imported it."""
+    module = sys.modules.get("wsgiref.handlers")
+    if module is None:
+        return
+    patches.wrap(module.BaseHandler, Hook("run", _run))
+    patches.wrap(module.BaseHandler, Hook("log_exception", _logged))
+    for cls in (module.BaseHandler, module.SimpleHandler):
+        if "close" in vars(cls):
+            patches.wrap(cls, Hook("close", _closing))
+
+
+def _exchange() -> Exchange | None:
+    connection = hub.serving.connection
+    return connection.exchange if connection is not None else None
+
+
+def _run(handler: Any, *args: Any, **kwargs: Any) -> None:
+    exchange = _exchange()
+    if exchange is not None:
+        exchange.final = True
+
+
+def _closing(handler: Any, *args: Any, **kwargs: Any) -> None:
+    exchange, status = _exchange(), getattr(handler, "status", None)
+    if exchange is not None and status:
+        code = str(status)[:3]
+        exchange.status = int(code) if code.isdecimal() else None
+
+
+def _logged(handler: Any, exc_info: Any, *args: Any, **kwargs: Any) -> None:
+    exchange = _exchange()
+    if exchange is not None and exc_info[0] is not None:
+        exchange.raised(exc_info[0])

@@ -1,0 +1,93 @@
+"""The test's line into a server's process: one JSON object a line each way, over a socket pair.
+
+A thread serves it; where the accepting process must stay without threads (a forking server), a
+signal does: the test sends SIGUSR1 after each line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.apps import gate
+
+Answer = Any
+
+
+def _snapshot(connection: Any) -> dict[str, Any]:
+    return dataclasses.asdict(connection)
+
+
+class Control:
+    """Answers the test's commands."""
+
+    def __init__(self, fd: int) -> None:
+        self._socket = socket.socket(fileno=fd)
+        self._lines = self._socket.makefile("r")
+        self._commands: dict[str, Callable[[], Answer]] = {
+            "connections": self._connections,
+            "flush": self._flush,
+            "install": self._install,
+            "uninstall": self._uninstall,
+            "release": gate.release,
+            "errors": self._errors,
+            "threads": lambda: sorted(t.name for t in threading.enumerate()),
+            "fds": lambda: len(list(Path("/proc/self/fd").iterdir())),
+        }
+
+    def on(self, command: str, do: Callable[[], Answer]) -> None:
+        """Add a command."""
+        self._commands[command] = do
+
+    def say(self, answer: Answer) -> None:
+        """Send a line to the test."""
+        self._socket.sendall(json.dumps(answer, default=_snapshot).encode() + b"\n")
+
+    def serve_by_thread(self) -> None:
+        """Answer from a thread, for as long as the process runs."""
+        threading.Thread(target=self._serve, name="control", daemon=True).start()
+
+    def serve_by_signal(self) -> None:
+        """Answer one line at each SIGUSR1, from the main thread."""
+        signal.signal(signal.SIGUSR1, lambda *_: self._answer(self._lines.readline()))
+
+    def _serve(self) -> None:
+        for line in self._lines:
+            self._answer(line)
+
+    def _answer(self, line: str) -> None:
+        try:
+            self.say({"answer": self._commands[json.loads(line)]()})
+        except Exception as error:
+            self.say({"error": f"{type(error).__name__}: {error}"})
+
+    def _connections(self) -> Answer:
+        import tcpwatch
+
+        return [_snapshot(connection) for connection in tcpwatch.connections()]
+
+    def _flush(self) -> Answer:
+        import tcpwatch
+
+        return tcpwatch.flush(5)
+
+    def _errors(self) -> Answer:
+        from tcpwatch.guard import guard
+
+        return dict(guard.errors)
+
+    def _install(self) -> Answer:
+        import tcpwatch
+
+        tcpwatch.install()
+
+    def _uninstall(self) -> Answer:
+        import tcpwatch
+
+        tcpwatch.uninstall()
