@@ -18,6 +18,7 @@ ROOMS = (
     "cli",
     "instrumentor",
     "__init__",
+    "session",
     "view",
     "testing",
     "patches",

@@ -37,6 +37,7 @@ class Control:
             "uninstall": self._uninstall,
             "release": gate.release,
             "errors": self._errors,
+            "patched": self._patched,
             "threads": lambda: sorted(t.name for t in threading.enumerate()),
             "fds": lambda: len(list(Path("/proc/self/fd").iterdir())),
         }
@@ -81,6 +82,23 @@ class Control:
         from tcpwatch.guard import guard
 
         return dict(guard.errors)
+
+    def _patched(self) -> Answer:
+        """Return what the classes that tcpwatch patches hold, by name and identity."""
+        import http.server
+        import socketserver
+        import wsgiref.handlers
+
+        from werkzeug import serving
+
+        modules = (socketserver, http.server, serving, wsgiref.handlers)
+        classes = [c for m in modules for c in vars(m).values() if isinstance(c, type)]
+        return sorted(
+            f"{c.__module__}.{c.__qualname__}.{name} {id(held)}"
+            for c in {*classes, socket.socket}
+            for name, held in vars(c).items()
+            if callable(held)
+        )
 
     def _install(self) -> Answer:
         import tcpwatch

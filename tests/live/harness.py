@@ -14,7 +14,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,6 +27,8 @@ STRICT = {
     "OTEL_BSP_SCHEDULE_DELAY": "100",
     "OTEL_METRIC_EXPORT_INTERVAL": "200",
     "TCPWATCH_STRICT": "on",
+    # Two servers of one test answer alike only if sets have one order.
+    "PYTHONHASHSEED": "0",
 }
 
 
@@ -100,6 +102,13 @@ class LiveServer:
             assert time.monotonic() < deadline, f"never written: {text!r} in\n{self.stderr}"
             time.sleep(0.005)  # a file cannot be waited for
 
+    def wait_stderr_growth(self, before: str) -> None:
+        """Wait until the process has written more than this."""
+        deadline = time.monotonic() + LIMIT
+        while len(self.stderr) <= len(before):
+            assert time.monotonic() < deadline, f"nothing was written after\n{before}"
+            time.sleep(0.005)  # a file cannot be waited for
+
     @property
     def alive(self) -> bool:
         """Whether the process runs."""
@@ -130,6 +139,13 @@ class LiveServer:
         """Return the snapshots of `tcpwatch.connections()`."""
         found = self.tell("connections")
         assert isinstance(found, list)
+        return found
+
+    def wait_connections(self, wanted: Callable[[list[Any]], bool]) -> list[dict[str, Any]]:
+        """Ask for the open connections until they are as wanted, and return them."""
+        deadline = time.monotonic() + LIMIT
+        while not wanted(found := self.connections()):
+            assert time.monotonic() < deadline, f"last seen: {found}"
         return found
 
     def raw(self, source: str = "") -> socket.socket:

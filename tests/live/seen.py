@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -44,8 +45,17 @@ class Seen:
     def wait(self, what: str, predicate: Callable[[Seen], Any], timeout: float = LIMIT) -> None:
         """Wait for something to arrive; `what` says in the failure what did not."""
         if not self.recording.wait_until(lambda _: bool(predicate(self)), timeout):
-            names = sorted(f"{span.name} {dict(span.attributes)}" for span in self.recording.spans)
-            raise AssertionError(f"never arrived: {what}; spans:\n" + "\n".join(names[-20:]))
+            raise AssertionError(f"never arrived: {what}; what did:\n{self.summary()}")
+
+    def summary(self) -> str:
+        """Tell what arrived, for the report of a failure."""
+        spans = Counter(f"{span.kind} {span.name}" for span in self.recording.spans)
+        ends = Counter(
+            str(s.attributes.get("tcpwatch.connection.outcome")) for s in self.connections
+        )
+        names = sorted({point.name for point in self.recording.points()})
+        totals = [f"{name} = {self.total(name)}" for name in names]
+        return "\n".join([*(f"{n} {span}" for span, n in spans.items()), str(dict(ends)), *totals])
 
     @property
     def connections(self) -> list[Span]:

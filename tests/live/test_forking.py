@@ -74,8 +74,8 @@ def test_no_fork_warning_and_no_zombie(start: Start, seen: Seen) -> None:
     seen.wait_connections(N)
     assert len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) == 1
     assert "DeprecationWarning" not in server.stderr
-    # socketserver itself reaps at its next turn of the loop; the control line makes none.
-    seen.wait("reaping", lambda _: not zombies(server.process.pid), timeout=3)
+    # socketserver reaps at the next turn of its loop.
+    seen.wait("reaping", lambda _: not zombies(server.process.pid))
 
 
 def zombies(pid: int) -> list[int]:
@@ -89,7 +89,7 @@ def test_a_child_that_is_killed_is_told(start: Start, seen: Seen) -> None:
     with server.connect() as client:
         client.sendall(request_bytes("/", {"Connection": "keep-alive"}))
         assert read_response(client).status == 200
-        (snapshot,) = server.connections()
+        (snapshot,) = server.wait_connections(bool)
         os.kill(snapshot["pid"], signal.SIGKILL)
         assert client.recv(1) == b""
     (connection,) = seen.wait_connections(1)
@@ -111,7 +111,9 @@ def test_an_application_with_its_own_providers(start: Start, seen: Seen) -> None
 
 def test_children_do_not_wait_for_the_collector(start: Start) -> None:
     """With a collector that refuses, a forking server answers as ever and ends when told to."""
-    server = start("--dispatch", "process", env={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
+    server = start(
+        "--dispatch", "process", env={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    )
     burst(server, "/child", N)
     assert server.stop() == -signal.SIGTERM
 

@@ -70,7 +70,7 @@ def refusing() -> str:
 def test_everything_is_told_before_the_end(
     start: Start, seen: Seen, server: str, way: Way, flags: tuple[str, ...]
 ) -> None:
-    """Finished connections arrive; an open one ends as `server_shutdown`; the status is the bare."""
+    """Finished connections arrive, open ones end as `server_shutdown`; the status is the bare."""
     # An interval that never comes: only the exit can export.
     env = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_METRIC_EXPORT_INTERVAL": "60000"}
     bare = way(start("--server", server, *flags, "--install", "never"))

@@ -106,7 +106,9 @@ def test_a_slow_reader_is_respond(start: Start, seen: Seen) -> None:
     assert phases(connection)["respond"] >= PAUSE - 0.05
     assert phases(request)["respond"] == pytest.approx(phases(connection)["respond"], abs=1e-6)
     assert number(connection, "tcpwatch.tcp.rwnd_limited") > PAUSE / 2
-    assert number(connection, "tcpwatch.tcp.bytes_sent") > 20_000_000
+    # What was still in the kernel's buffer when the server closed is unacked, not lost.
+    acked = number(connection, "tcpwatch.tcp.bytes_acked")
+    assert acked + number(connection, "tcpwatch.tcp.bytes_unacked") > 20_000_000
 
 
 def test_werkzeug_lingers_in_drain(start: Start, seen: Seen) -> None:

@@ -245,10 +245,12 @@ def test_clients_turned_away_and_clients_that_gave_up_are_told(
     """Neither is visible to the server's own code."""
     shop.connection(1, {names.ACCEPT_QUEUE: 0.3}, outcome=names.CLIENT_GONE_IN_QUEUE)
     shop.total(names.M_QUEUE_DROPS, 7)
+    shop.request(1, "/fast", parent=1)
     dropped, gone = sentences(find(recording))
     assert "room for 16" in dropped
     assert "7 packets" in dropped
     assert "1 client gave up" in gone
+    assert "did the work all the same" in gone
 
 
 def test_an_empty_recording_has_findings_that_claim_nothing(recording: Recording) -> None:
@@ -269,6 +271,18 @@ def test_a_request_is_found_by_its_parent_its_link_or_its_connection_s_id(
     shop.connection(1, {names.APP: 0.1})
     (connection,) = find(recording).connections
     assert (connection.asked, connection.status) == ("GET /here", 200)
+
+
+def test_what_a_client_wrote_cannot_reach_the_terminal_as_a_command(
+    recording: Recording, shop: Server
+) -> None:
+    """Paths and names come from whoever connects: no escape sequences, no endless lines."""
+    shop.request(1, "/\x1b[2J" + "x" * 5000, agent="\x1b]0;owned\x07")
+    shop.connection(1, {names.APP: 0.1})
+    (connection,) = find(recording).connections
+    assert connection.asked.startswith("GET /?[2Jxxx")
+    assert len(connection.asked) == 60
+    assert connection.agent == "?]0;owned?"
 
 
 def test_the_loop_s_time_is_summed_by_state_in_the_contract_s_order(

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from tcpwatch.cli import clients
-from tcpwatch.cli.clients import Door
+from tcpwatch.cli.clients import (
+    Door,
+    asks,
+    breaks_off,
+    gives_up,
+    in_turn,
+    later,
+    reads_slowly,
+    says_nothing,
+    together,
+)
 
 BACKLOG = 16
 BURST = 50
@@ -18,90 +27,93 @@ class Step:
 
     words: str
     seconds: float
-    play: Callable[[], None]
+    play: Callable[[Door], None]
 
 
 @dataclass(frozen=True)
 class Act:
     """One server with its clients.
 
-    `title` is for people, `service` its name in the telemetry, `options` are the sample server's.
+    `title` and `short` are for people, `service` is its name in the telemetry, `options` are the
+    sample server's; `steps` makes the script for a pace (1 is the usual one).
     """
 
     title: str
     short: str
     service: str
     options: tuple[str, ...]
-    steps: Callable[[Door, float], Iterator[Step]]
+    steps: Callable[[float], list[Step]]
 
     @property
     def tls(self) -> bool:
         """Whether its server encrypts."""
         return "--tls" in self.options
 
+    def seconds(self, pace: float) -> float:
+        """About how long it takes."""
+        return sum(step.seconds for step in self.steps(pace))
 
-def _everyday(door: Door, pace: float) -> Iterator[Step]:
+
+def _everyday(pace: float) -> list[Step]:
     """The same clients for a server with one thread and for one with many."""
-    yield Step(
-        "Five clients, one after another. Nobody is in anybody's way.",
-        0.2,
-        clients.in_turn(*(clients.asks(door, "early client", "/fast") for _ in range(5))),
-    )
-    yield Step(
-        f"Client A asks for a page that takes {pace:.1f} s. Client B comes a moment later and "
-        "wants one that takes no time. A third loses patience.",
-        1.1 * pace,
-        clients.together(
-            clients.asks(door, "client A", "/slow"),
-            clients.later(0.1 * pace, clients.asks(door, "client B", "/fast")),
-            clients.later(
-                0.2 * pace, clients.gives_up(door, "impatient client", "/fast", 0.4 * pace)
+    return [
+        Step(
+            "Five clients, one after another. Nobody is in anybody's way.",
+            0.2,
+            in_turn(*[asks("early client", "/fast")] * 5),
+        ),
+        Step(
+            f"Client A asks for a page that takes {pace:.1f} s. Client B comes a moment later and "
+            "wants one that takes no time. A third loses patience.",
+            1.1 * pace,
+            together(
+                asks("client A", "/slow"),
+                later(0.1 * pace, asks("client B", "/fast")),
+                later(0.2 * pace, gives_up("impatient client", "/fast", 0.4 * pace)),
             ),
         ),
-    )
-    yield Step(
-        f"A browser connects ahead of time and says nothing for {2 * pace:.1f} s. Clients C and D "
-        "come behind it.",
-        2.1 * pace,
-        clients.together(
-            clients.says_nothing(door, 2 * pace),
-            clients.later(0.1 * pace, clients.asks(door, "client C", "/fast")),
-            clients.later(0.6 * pace, clients.asks(door, "client D", "/fast")),
+        Step(
+            f"A browser connects ahead of time and says nothing for {2 * pace:.1f} s. Clients C "
+            "and D come behind it.",
+            2.1 * pace,
+            together(
+                says_nothing(2 * pace),
+                later(0.1 * pace, asks("client C", "/fast")),
+                later(0.6 * pace, asks("client D", "/fast")),
+            ),
         ),
-    )
-    yield Step(
-        f"Client E downloads 12 MB and stops reading for {1.5 * pace:.1f} s. Client F comes "
-        "behind it.",
-        1.6 * pace,
-        clients.together(
-            clients.reads_slowly(door, "client E", "/large", 1.5 * pace),
-            clients.later(0.3 * pace, clients.asks(door, "client F", "/fast")),
+        Step(
+            f"Client E downloads 12 MB and stops reading for {1.5 * pace:.1f} s. Client F comes "
+            "behind it.",
+            1.6 * pace,
+            together(
+                reads_slowly("client E", "/large", 1.5 * pace),
+                later(0.3 * pace, asks("client F", "/fast")),
+            ),
         ),
-    )
-    yield Step(
-        f"{BURST} clients at once. The queue in front of the server has room for {BACKLOG}.",
-        3.0,
-        clients.together(
-            *(clients.asks(door, f"burst {number}", "/work") for number in range(1, BURST + 1))
+        Step(
+            "A client breaks off in the middle of its request.",
+            0.2 * pace,
+            breaks_off("rude client", "/fast", 0.2 * pace),
         ),
-    )
-    yield Step(
-        "One more client breaks off in the middle of its request.",
-        0.1,
-        clients.breaks_off(door, "rude client", "/fast"),
-    )
+        Step(
+            f"{BURST} clients at once. The queue in front of the server has room for {BACKLOG}.",
+            2.5,
+            together(*(asks(f"burst {number}", "/work") for number in range(1, BURST + 1))),
+        ),
+    ]
 
 
-def _encrypted(door: Door, pace: float) -> Iterator[Step]:
-    yield Step(
-        f"A client connects and does not begin the encryption for {1.5 * pace:.1f} s. Client G "
-        "comes behind it.",
-        1.6 * pace,
-        clients.together(
-            clients.says_nothing(door, 1.5 * pace),
-            clients.later(0.1 * pace, clients.asks(door, "client G", "/fast")),
+def _encrypted(pace: float) -> list[Step]:
+    return [
+        Step("One client. Nobody is in its way.", 0.1, asks("early client", "/fast")),
+        Step(
+            f"A client connects and does not begin the encryption for {1.5 * pace:.1f} s. Client "
+            "G comes behind it.",
+            1.6 * pace,
+            together(says_nothing(1.5 * pace), later(0.1 * pace, asks("client G", "/fast"))),
         ),
-    )
+    ]
 
 
 ACTS = (

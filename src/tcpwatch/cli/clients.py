@@ -15,9 +15,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-Client = Callable[[], None]
-"""Something to call; it returns when the client is done."""
-
 _CHUNK = 64 * 1024
 _RESET = struct.pack("ii", 1, 0)
 
@@ -43,12 +40,23 @@ class Door:
             raise
         return plain
 
+    def http(self) -> http.client.HTTPConnection:
+        """Return an HTTP client of this server, not yet connected."""
+        where = ("127.0.0.1", self.port)
+        if self.tls:
+            return http.client.HTTPSConnection(*where, timeout=self.timeout, context=self.tls)
+        return http.client.HTTPConnection(*where, timeout=self.timeout)
+
+
+Client = Callable[[Door], None]
+"""Plays a client at a door and returns when the client is done."""
+
 
 def together(*clients: Client) -> Client:
     """All of `clients` at once; done when the last is done."""
 
-    def crowd() -> None:
-        threads = [threading.Thread(target=client, daemon=True) for client in clients]
+    def crowd(door: Door) -> None:
+        threads = [threading.Thread(target=one, args=(door,), daemon=True) for one in clients]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -60,54 +68,48 @@ def together(*clients: Client) -> Client:
 def in_turn(*clients: Client) -> Client:
     """One of `clients` after another."""
 
-    def row() -> None:
+    def row(door: Door) -> None:
         for client in clients:
-            client()
+            client(door)
 
     return row
 
 
 def later(seconds: float, client: Client) -> Client:
-    """Return `client`, starting `seconds` later."""
+    """Return `client`, coming `seconds` later."""
 
-    def waits() -> None:
+    def waits(door: Door) -> None:
         time.sleep(seconds)
-        client()
+        client(door)
 
     return waits
 
 
-def asks(door: Door, name: str, path: str) -> Client:
+def asks(name: str, path: str) -> Client:
     """A client that asks for `path`, reads the answer and leaves."""
 
-    def client() -> None:
-        if door.tls:
-            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                "127.0.0.1", door.port, timeout=door.timeout, context=door.tls
-            )
-        else:
-            connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=door.timeout)
-        with contextlib.closing(connection), _fate():
+    def client(door: Door) -> None:
+        with _fate(), contextlib.closing(door.http()) as connection:
             connection.request("GET", path, headers={"User-Agent": name})
             connection.getresponse().read()
 
     return client
 
 
-def says_nothing(door: Door, seconds: float) -> Client:
+def says_nothing(seconds: float) -> Client:
     """A browser that connects ahead of time and keeps the connection for `seconds`."""
 
-    def client() -> None:
+    def client(door: Door) -> None:
         with _fate(), door.connect():
             time.sleep(seconds)
 
     return client
 
 
-def reads_slowly(door: Door, name: str, path: str, seconds: float) -> Client:
+def reads_slowly(name: str, path: str, seconds: float) -> Client:
     """A client that stops reading for `seconds` in the middle of the response."""
 
-    def client() -> None:
+    def client(door: Door) -> None:
         with _fate(), door.connect(receive_buffer=_CHUNK) as connection:
             connection.sendall(_request(name, path) + b"\r\n")
             connection.recv(_CHUNK)
@@ -118,10 +120,10 @@ def reads_slowly(door: Door, name: str, path: str, seconds: float) -> Client:
     return client
 
 
-def gives_up(door: Door, name: str, path: str, seconds: float) -> Client:
+def gives_up(name: str, path: str, seconds: float) -> Client:
     """A client that asks and breaks the connection off after `seconds`, answered or not."""
 
-    def client() -> None:
+    def client(door: Door) -> None:
         with _fate(), door.connect() as connection:
             connection.sendall(_request(name, path) + b"\r\n")
             time.sleep(seconds)
@@ -130,12 +132,13 @@ def gives_up(door: Door, name: str, path: str, seconds: float) -> Client:
     return client
 
 
-def breaks_off(door: Door, name: str, path: str) -> Client:
-    """A client that resets the connection in the middle of its own request."""
+def breaks_off(name: str, path: str, seconds: float) -> Client:
+    """A client that resets the connection after `seconds` of half a request."""
 
-    def client() -> None:
+    def client(door: Door) -> None:
         with _fate(), door.connect() as connection:
             connection.sendall(_request(name, path))
+            time.sleep(seconds)
             _reset(connection)
 
     return client

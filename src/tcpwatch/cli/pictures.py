@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from rich.console import Console
 from rich.text import Text
 
 from tcpwatch import names
+from tcpwatch.view import glossary
 from tcpwatch.view.connections import Connection
 from tcpwatch.view.sentences import doing, duration, who
 
@@ -17,6 +20,18 @@ _STYLES = {
     names.RESPOND: "blue",
 }
 _ROWS = 12
+
+
+def indented(words: str, width: int, first: str) -> str:
+    """Return `words` broken into lines of `width` that hang below each other after `first`."""
+    return textwrap.fill(
+        words,
+        width,
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def share(console: Console, part: float, width: int, style: str = "") -> Text:
@@ -43,13 +58,17 @@ def waterfall(console: Console, connection: Connection) -> Text:
     left_out = len(connection.stretches) - _ROWS
     if left_out > 0:
         picture.append(f"  ... and {left_out} more\n")
-    if connection.blocker:
-        did = doing(connection.blocker)
-        picture.append(
-            f"  It waited for {who(connection.blocker)}{', ' + did if did else ''}.\n",
-            style="bright_black",
-        )
+    if connection.blocked_by:
+        reason = f"Why it waited: {_reason(connection)}."
+        picture.append(indented(reason, console.width, "  ") + "\n", style="bright_black")
     return picture
+
+
+def _reason(connection: Connection) -> str:
+    if connection.blocker is None:
+        return glossary.ACTIVITIES.get(connection.blocked_by, connection.blocked_by)
+    did = doing(connection.blocker)
+    return f"{who(connection.blocker)}, {did}" if did else who(connection.blocker)
 
 
 def _cells(console: Console) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from tcpwatch.view import glossary
 from tcpwatch.view.findings import NOTICEABLE, Blocker, Findings, Spread, worst
 from tcpwatch.view.sentences import compared, count, doing, duration, sentences, who
 
-_SENTENCES_FIRST = 4
+_SENTENCES_FIRST = 5
 _SENTENCES_LATER = 1
 _WORST = 3
 _VISIBLE = 0.005
@@ -26,11 +26,15 @@ _VISIBLE = 0.005
 
 @dataclass(frozen=True)
 class Told:
-    """One act's findings: `title` in words, `short` for the head of a column."""
+    """One act's findings: `title` in words, `short` for the head of a column.
+
+    `same_clients` says that its clients were those of the first act, so the two can be compared.
+    """
 
     title: str
     short: str
     findings: Findings
+    same_clients: bool = False
 
 
 def tell(console: Console, acts: Sequence[Told], spans: int, series: int) -> None:
@@ -55,13 +59,12 @@ def tell(console: Console, acts: Sequence[Told], spans: int, series: int) -> Non
 def _sentences(console: Console, acts: Sequence[Told]) -> None:
     for number, act in enumerate(acts):
         console.print(f"\nAct {number + 1}: {act.title}", style="bold", markup=False)
-        said = sentences(act.findings)[: _SENTENCES_LATER if number else _SENTENCES_FIRST]
-        if number and act.findings.dispatch != acts[0].findings.dispatch and not act.findings.tls:
-            said.append(compared(acts[0].short, acts[0].findings, act.short, act.findings))
+        if number and act.same_clients:
+            said = [compared(acts[0].short, acts[0].findings, act.short, act.findings)]
+        else:
+            said = sentences(act.findings)[: _SENTENCES_LATER if number else _SENTENCES_FIRST]
         for sentence in said or ["Nothing was received from this server."]:
-            grid = Table.grid(padding=(0, 1))
-            grid.add_row(Text(" -"), Text(sentence))
-            console.print(grid)
+            console.print(pictures.indented(sentence, console.width, " - "), markup=False)
 
 
 def _loop(console: Console, acts: Sequence[Told]) -> None:
@@ -77,7 +80,7 @@ def _loop(console: Console, acts: Sequence[Told]) -> None:
             continue
         _say(
             console,
-            f"{act.title}: away from its post {act.findings.loop_busy:.0%} of {duration(total)}",
+            f"{act.short}: away from its post {act.findings.loop_busy:.0%} of {duration(total)}",
         )
         rows = Table.grid(padding=(0, 1))
         rows.add_column(width=13)

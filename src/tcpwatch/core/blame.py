@@ -25,13 +25,15 @@ class Activity(NamedTuple):
 # Done for one connection each: a culprit has a name. The others add up by kind.
 _OF_A_CONNECTION = frozenset({names.LOOP_INLINE, names.LOOP_TLS_HANDSHAKE})
 
+# select has something to return and accept something to accept: they only wait for the GIL or CPU.
+_NOT_SCHEDULED = dict.fromkeys((names.LOOP_IDLE, names.LOOP_ACCEPT), names.BLAME_SCHEDULER)
+
 
 def blame(history: Iterable[Activity], start_ns: int, end_ns: int) -> Blame | None:
     """Say what held up a connection that waited from `start_ns` to `end_ns`.
 
     The activity that covers at least half of the wait is the culprit; if none does, but all of
     them together do, they are a convoy. None when the history explains less than half of the wait.
-    A loop that slept in `select` meanwhile was not scheduled: it waited for the GIL or the CPU.
     """
     shares: dict[tuple[str, int | None], int] = {}
     counts: dict[tuple[str, int | None], int] = {}
@@ -40,8 +42,7 @@ def blame(history: Iterable[Activity], start_ns: int, end_ns: int) -> Blame | No
         if covered <= 0:
             continue
         name, connection = activity.name, activity.connection
-        if name == names.LOOP_IDLE:
-            name = names.BLAME_SCHEDULER
+        name = _NOT_SCHEDULED.get(name, name)
         culprit = (name, connection if name in _OF_A_CONNECTION else None)
         shares[culprit] = shares.get(culprit, 0) + covered
         counts[culprit] = counts.get(culprit, 0) + 1

@@ -143,7 +143,7 @@ class Timeline:
     def _take(self, mark: Mark) -> None:
         kind = mark[0]
         target = TRANSITIONS.get((self.phase, kind))
-        if target is None and (kind not in NOTES or self.accepted is None):
+        if target is None and (kind not in NOTES or self.accepted is None or self.over):
             self.anomalies += 1
             return
         now = mark[1] if mark[1] > self.last_ns else self.last_ns
@@ -254,7 +254,7 @@ class Timeline:
             accepted=self.accepted,
             accepted_ns=self.accepted_ns,
             start_ns=self.start_ns,
-            end_ns=self.last_ns,
+            end_ns=self.since_ns,
             dispatch=self.dispatch,
             phases=dict(self._totals),
             intervals=tuple(self._kept),

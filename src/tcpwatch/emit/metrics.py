@@ -127,6 +127,10 @@ class Observables:
     def __init__(self, meter: Meter, hub: Hub) -> None:
         self._hub = hub
         self._pid = os.getpid()
+        self._open_count: set[Key] = set()
+        self._open_age: set[Key] = set()
+        self._handler_count: set[Key] = set()
+        self._seen_requests: set[tuple[str, str]] = set()
         for name, unit, meaning, observe in (
             (names.M_CONNECTION_ACCEPTED, "{connection}", "Accepted.", self._accepted),
             (names.M_CONNECTION_KEPT, "{connection}", "Kept though unsampled.", self._kept),
@@ -234,34 +238,44 @@ class Observables:
                 yield loop, snapshot
 
     def _active(self) -> Iterable[Observation]:
-        """A phase that was seen once is reported as 0 afterwards, so that gauges come back."""
-        values = [(loop, {names.PHASE_NAME: seen.phase}, 1.0) for loop, seen in self._open()]
-        values += [
-            (loop, {names.PHASE_NAME: phase}, 0.0)
-            for loop in list(self._hub.loops.values())
-            for phase in names.PHASES
-        ]
-        return self._sum(values)
+        return self._gauge(
+            self._open_count,
+            ((loop, {names.PHASE_NAME: seen.phase}, 1.0) for loop, seen in self._open()),
+            sum,
+        )
 
     def _oldest(self) -> Iterable[Observation]:
-        oldest: dict[Key, float] = {}
-        for loop, seen in self._open():
-            key = _key(
-                {**words.listener_attributes(loop.listener), names.PHASE_NAME: seen.phase}
-            )
-            oldest[key] = max(oldest.get(key, 0.0), seen.age)
-        for key, age in oldest.items():
-            yield Observation(age, dict(key))
+        return self._gauge(
+            self._open_age,
+            ((loop, {names.PHASE_NAME: seen.phase}, seen.age) for loop, seen in self._open()),
+            max,
+        )
 
     def _handlers(self) -> Iterable[Observation]:
-        values = [
-            (loop, {names.DISPATCH_KIND: seen.dispatch}, 1.0)
-            for loop, seen in self._open()
-            if seen.dispatch is not None and seen.phase != names.CLOSE
-        ]
-        for loop in list(self._hub.loops.values()):
-            values += [(loop, {names.DISPATCH_KIND: kind}, 0.0) for kind in loop.dispatches]
-        return self._sum(values)
+        return self._gauge(
+            self._handler_count,
+            (
+                (loop, {names.DISPATCH_KIND: seen.dispatch}, 1.0)
+                for loop, seen in self._open()
+                if seen.dispatch is not None and seen.phase != names.CLOSE
+            ),
+            sum,
+        )
+
+    def _gauge(
+        self,
+        known: set[Key],
+        values: Iterable[tuple[Loop, dict[str, Any], float]],
+        join: Callable[[list[float]], float],
+    ) -> Iterable[Observation]:
+        """Join what falls into one series. A series that was seen once goes back to 0, not away."""
+        found: dict[Key, list[float]] = {key: [] for key in known}
+        for loop, extra, value in values:
+            key = _key({**words.listener_attributes(loop.listener), **extra})
+            found.setdefault(key, []).append(value)
+        known.update(found)
+        for key, members in found.items():
+            yield Observation(join(members) if members else 0, dict(key))
 
     def _requests(self) -> Iterable[Observation]:
         totals: dict[tuple[str, str], int] = dict.fromkeys(self._seen_requests, 0)
@@ -274,8 +288,6 @@ class Observables:
             yield Observation(
                 count, {names.HTTP_REQUEST_METHOD: method, names.URL_SCHEME: scheme}
             )
-
-    _seen_requests: set[tuple[str, str]] = set()
 
     def _depth(self) -> Iterable[Observation]:
         return self._queue(0)

@@ -16,11 +16,13 @@ import sys
 from time import monotonic
 from typing import Any
 
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
 from tcpwatch import names
 from tcpwatch.emit.peers import Peers
 from tcpwatch.emit.providers import resolve
+from tcpwatch.emit.plain import plain_span, real_span
 from tcpwatch.emit.requests import RequestSpans
 from tcpwatch.emit.telemetry import Telemetry
 from tcpwatch.emit.tracing import Tracing
@@ -35,10 +37,15 @@ class RemoteTelemetry:
     """An `Output` whose worker is the helper; here are only ids, decisions and contexts."""
 
     def __init__(self, hub: Hub) -> None:
-        # A provider without processors: the environment's sampler and ids, no thread, no export.
-        tracing = Tracing(TracerProvider(shutdown_on_exit=False))
+        # The environment's sampler and ids, but no thread: spans leave by the relay as they end.
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(RelayedSpans(hub))
+        tracing, peers = Tracing(provider), Peers()
+        peers.attach(provider)
+        if hub.settings.set_global:
+            trace.set_tracer_provider(provider)
         self.allocate = tracing.allocate
-        self.requests = RequestSpans(tracing, Peers(), hub.settings, carry=True)
+        self.requests = RequestSpans(tracing, peers, hub.settings)
         self.sinks: list[Sink] = []
         self._relay = hub.relay = Relay()
         self._process = _spawn(self._relay, hub.settings)
@@ -59,7 +66,7 @@ class RemoteTelemetry:
             self._process.returncode = 0
 
     def child_flush(self) -> bool:
-        """The application has no provider in a child of this kind."""
+        """Nothing is left to export in a child of this kind: its spans have gone by the relay."""
         return True
 
 
@@ -82,6 +89,20 @@ def _spawn(relay: Relay, settings: Settings) -> subprocess.Popen[bytes]:
     )
     relay.far_end.close()
     return process
+
+
+class RelayedSpans(SpanProcessor):
+    """Sends spans to the helper as they end: request spans, and the application's own."""
+
+    ignores_late_spans = True
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def on_end(self, span: ReadableSpan) -> None:
+        context = span.context
+        if context is not None and context.trace_flags.sampled and self._hub.relay is not None:
+            self._hub.relay.send(("span", plain_span(span)), 0.05)
 
 
 class RemoteLoop(Loop):
@@ -143,7 +164,10 @@ class Helper:
             elif tag == "abandon":
                 self._worker.settle(1.0)
                 self._worker.abandon_all(message[1])
+            elif tag == "span":
+                self._output.tracing.pass_on(real_span(message[1]))
             elif tag == "connections":
+                self._worker.settle(1.0)
                 self._answer([dataclasses.astuple(seen) for seen in hub.snapshots()])
             else:
                 hub.post(message)

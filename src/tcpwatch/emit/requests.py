@@ -59,11 +59,8 @@ class Live(NamedTuple):
 class RequestSpans:
     """Begins and ends request spans with our tracer."""
 
-    def __init__(
-        self, tracing: Tracing, peers: Peers, settings: Settings, carry: bool = False
-    ) -> None:
+    def __init__(self, tracing: Tracing, peers: Peers, settings: Settings) -> None:
         self._tracing, self._peers, self._settings = tracing, peers, settings
-        self._carry_all = carry
         patterns = [*settings.excluded_urls, *_words(os.environ.get("OTEL_PYTHON_EXCLUDED_URLS"))]
         self._excluded = re.compile("|".join(patterns)) if patterns else None
 
@@ -102,7 +99,7 @@ class RequestSpans:
         if remote is None and exchange.sequence <= CHILDREN_OF_CONNECTION:
             parent = self._connection_context(connection)
         linked = parent is None or parent is remote
-        if self._carry_all or hub.in_child or self._tracing.sdk is None:
+        if self._tracing.sdk is None or (hub.in_child and not hub.remote):
             return self._carry(connection, exchange, parent, decision, found)
         if decision is not None and not decision.decision.is_recording():
             return self._carry(connection, exchange, parent, decision, found)

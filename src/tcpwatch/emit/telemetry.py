@@ -33,7 +33,7 @@ class Telemetry:
     def __init__(self, hub: Hub, providers: Providers, pid: int | None = None) -> None:
         settings = hub.settings
         self._hub, self._providers = hub, providers
-        tracing = Tracing(providers.tracer)
+        tracing = self.tracing = Tracing(providers.tracer)
         peers = Peers()
         if tracing.enabled:
             peers.attach(providers.tracer)

@@ -130,6 +130,12 @@ class Tracing:
         else:
             self._straight(self.sdk, span)
 
+    def pass_on(self, span: ReadableSpan) -> None:
+        """Hand on a span that ended in another process, as one of this process's resource."""
+        if self.sdk is not None:
+            span._resource = self.sdk.resource
+            self.sdk.span_processor.on_end(span)
+
     def _straight(self, tracer: Tracer, span: FinishedSpan) -> None:
         limits = tracer._span_limits
         tracer.span_processor.on_end(

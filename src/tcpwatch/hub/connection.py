@@ -31,6 +31,7 @@ class Exchange:
     __slots__ = (
         "body_wait_ns",
         "content_length",
+        "cut_short",
         "ended",
         "error",
         "excluded",
@@ -75,7 +76,7 @@ class Exchange:
         self.error: str | None = None
         self.body_wait_ns = self.received = self.head_bytes = 0
         self.content_length = 0
-        self.final = self.refused = self.ended = False
+        self.final = self.refused = self.ended = self.cut_short = False
         self.peer_instrumented = self.excluded = False
         self.span: Any = None
 

@@ -176,7 +176,10 @@ class Hub:
     # -- connections -----------------------------------------------------------------------------
 
     def accept(self, loop: Loop, sock: socket.socket, peer: Any, now: int) -> Connection:
-        """A watched loop's kernel accept has returned `sock`; it is not shaken hands with yet."""
+        """A watched loop's kernel accept has returned `sock`; it is not shaken hands with yet.
+
+        It is not bound yet either: TLS makes another object of it.
+        """
         output = self.output or self.open(loop.listener.forking)
         kernel = self.kernel
         facts = kernel.accepted(sock)
@@ -204,8 +207,8 @@ class Hub:
         connection = Connection(key, loop, now, threading.get_ident(), accepted)
         loop.connection = key
         self.connections[key] = connection
-        self.bind(connection, sock)
         if wait is not None and wait >= self.settings.blame_min * 1e9:
+            loop.turn(loop.state, now, key)
             history, loop.history = loop.history, deque(maxlen=loop.history.maxlen)
             self.post(
                 ("history", loop.listener.key, [tuple(activity) for activity in history])
@@ -290,6 +293,14 @@ class Hub:
         queue.append(message)
         if len(queue) > 256 and self.worker is not None:
             self.worker.wake.set()
+
+    def post_of_child(self, message: Message) -> None:
+        """Send a message on a child by the way that the child's own take, so that none overtakes."""
+        relay = self.relay
+        if relay is not None and not self.remote:
+            relay.send(message, 0.05)
+        else:
+            self.post(message)
 
     def report(self, loop: Loop) -> None:
         """Tell a worker in another process what the loop does now."""

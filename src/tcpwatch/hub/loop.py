@@ -61,7 +61,6 @@ class Loop:
         self.label: str | None = None
         self.connection: int | None = None
         self.getting = False
-        self.dispatches: set[str] = set()
         self._drops_at_start = self.read_drops()
 
     def turn(self, state: str, now: int, connection: int | None = None) -> None:

@@ -83,7 +83,7 @@ def _parse_began(handler: Any, *args: Any, **kwargs: Any) -> tuple[Connection, A
     connection = hub.serving.connection
     if connection is None:
         return None
-    if connection.stage == WAITING:
+    if connection.stage == WAITING and getattr(handler, "raw_requestline", b""):
         connection.first_byte(connection.ready_ns)  # the bytes came with an earlier request's
     return connection, handler
 
@@ -173,6 +173,9 @@ def _end(connection: Connection, exchange: Exchange, error: BaseException | None
         exchange.raised(type(error))
     if exchange.first_write_ns:
         connection.marks.append((Kind.LAST_WRITE, exchange.last_write_ns))
+    if exchange.cut_short and exchange.version != "HTTP/0.9":
+        # An HTTP/0.9 request has no other end than the client's FIN.
+        connection.marks.append((Kind.READ_FAILED, clock(), "EOF"))
     frozen = None
     if exchange.head_ns or exchange.status is not None:
         span = None

@@ -129,7 +129,7 @@ def _collect_ended(
     if loop.label is not None:
         loop.turn(names.LOOP_SERVICE, clock())
     for pid in before - (server.active_children or set()):
-        hub.post(("reaped", pid))
+        hub.post_of_child(("reaped", pid))
 
 
 def _closed(server: Any, *args: Any, **kwargs: Any) -> None:
@@ -163,8 +163,7 @@ def _get_ended(loop: Loop, result: Any, error: BaseException | None) -> None:
     sock = result[0]
     if connection is None:
         connection = hub.accept(loop, sock, result[1], clock())
-    elif connection.socket_id != id(sock):
-        hub.bind(connection, sock)
+    hub.bind(connection, sock)
     loop.turn(names.LOOP_DISPATCH, clock(), connection.key)
 
 
@@ -226,7 +225,7 @@ def _process_ended(
     hub.serving.dispatching = None
     if connection.forked and not hub.in_child:
         for pid in set(getattr(server, "active_children", None) or ()) - before:
-            hub.post(("forked", connection.key, pid))
+            hub.post_of_child(("forked", connection.key, pid))
         hub.forget_connection(connection)
     elif error is not None and not connection.over and connection.dispatch is None:
         connection.marks.append((Kind.HANDLER_ENDED, clock(), type(error).__name__, False))
@@ -246,7 +245,6 @@ def _finish_began(server: Any, request: Any, *args: Any, **kwargs: Any) -> Conne
     else:
         connection.dispatch = names.INLINE
         loop.turn(names.LOOP_INLINE, now, connection.key)
-    loop.dispatches.add(connection.dispatch)
     connection.marks.append((Kind.HANDLER_BEGAN, now, connection.dispatch))
     hub.serving.connection = connection
     if hub.in_child:

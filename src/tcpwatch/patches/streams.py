@@ -71,9 +71,9 @@ def _received(connection: Connection, count: int, began: int) -> None:
     if began:
         exchange.body_wait_ns += clock() - began
     exchange.received += count
-    missing = exchange.head_bytes + exchange.content_length > exchange.received
-    if not count and (not exchange.head_ns or missing):
-        connection.marks.append((Kind.READ_FAILED, clock(), "EOF"))
+    if not count:
+        missing = exchange.head_bytes + exchange.content_length > exchange.received
+        exchange.cut_short = not exchange.head_ns or missing
 
 
 def _writer(connection: Connection, write: Callable[[Any], int]) -> Callable[[Any], int]:

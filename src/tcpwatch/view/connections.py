@@ -10,6 +10,7 @@ from tcpwatch import names
 from tcpwatch.view.signals import Attributes, Span
 
 _SHORT_AGENT = 24
+_LONGEST = 60
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Connection:
         """What the client called itself, if that is short enough for a sentence."""
         for request in self.requests:
             agent = text(request.attributes, names.USER_AGENT_ORIGINAL)
-            if agent and len(agent) <= _SHORT_AGENT and agent.isprintable():
+            if agent and len(agent) <= _SHORT_AGENT:
                 return agent
         return ""
 
@@ -64,7 +65,7 @@ class Connection:
         method = text(first, names.HTTP_REQUEST_METHOD) or self.requests[0].name
         path = text(first, names.URL_PATH) or text(first, names.HTTP_ROUTE)
         more = f" and {len(self.requests) - 1} more" if len(self.requests) > 1 else ""
-        return f"{method} {path}".strip() + more
+        return _shortened(f"{method} {path}".strip()) + more
 
     @property
     def status(self) -> int | None:
@@ -152,15 +153,24 @@ def join(spans: Iterable[Span]) -> list[Connection]:
 
 
 def text(attributes: Attributes, name: str) -> str:
-    """Return an attribute as text, "" if it is absent or no text."""
+    """Return an attribute as text that is safe to print, "" if it is absent or no text.
+
+    Whoever connects writes some of these values, and an escape sequence would reach a terminal.
+    """
     value = attributes.get(name)
-    return value if isinstance(value, str) else ""
+    if not isinstance(value, str) or value.isprintable():
+        return value if isinstance(value, str) else ""
+    return "".join(character if character.isprintable() else "?" for character in value)
 
 
 def number(attributes: Attributes, name: str) -> float | None:
     """Return an attribute as a number, None if it is absent or no number."""
     value = attributes.get(name)
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _shortened(words: str) -> str:
+    return words if len(words) <= _LONGEST else words[: _LONGEST - 3] + "..."
 
 
 def _is_connection(span: Span) -> bool:

@@ -77,20 +77,9 @@ class Findings:
         """The connections that waited noticeably."""
         return tuple(one for one in self.connections if _wait(one) >= NOTICEABLE)
 
-    @property
-    def tls(self) -> bool:
-        """Whether any connection spoke, or tried to speak, TLS."""
-        return names.TLS_HANDSHAKE in self.phases
-
-    @property
-    def dispatch(self) -> str:
-        """How this server hands over most of its connections."""
-        kinds = Counter(one.dispatch for one in self.connections if one.dispatch)
-        return kinds.most_common(1)[0][0] if kinds else ""
-
 
 def find(recording: Recording, service: str | None = None) -> Findings:
-    """Compute the findings of a recording.
+    """Compute the findings of a recording; sums are taken as cumulative, as SDKs send them.
 
     Args:
         recording: what was received.

@@ -30,15 +30,21 @@ def sentences(findings: Findings) -> list[str]:
 
 
 def compared(first_name: str, first: Findings, other_name: str, other: Findings) -> str:
-    """Compare two servers that had the same clients, in one sentence."""
+    """Compare two servers that had the same clients, in one sentence or two."""
     if not first.queue or not other.queue:
         return f"There is nothing to compare: {first_name} or {other_name} measured no wait."
-    return (
+    said = (
         f"The same clients, the longest wait: {duration(first.queue.longest)} with {first_name}, "
         f"{duration(other.queue.longest)} with {other_name}. "
         f"The loop was away from its post {first.loop_busy:.0%} and {other.loop_busy:.0%} "
         "of the time."
     )
+    if first.drops and other.drops:
+        said += (
+            f" The queue was full all the same when many came at once: {first.drops} and "
+            f"{count(other.drops, 'packet')} thrown away."
+        )
+    return said
 
 
 def who(connection: Connection) -> str:
@@ -114,10 +120,15 @@ def _turned_away(findings: Findings) -> str:
 
 
 def _gave_up(findings: Findings) -> str:
-    gone = findings.outcomes.get(names.CLIENT_GONE_IN_QUEUE, 0)
+    gone = [one for one in findings.connections if one.outcome == names.CLIENT_GONE_IN_QUEUE]
     if not gone:
         return ""
-    return f"{count(gone, 'client')} gave up in the queue: the server never saw the request."
+    served = sum(bool(one.requests) for one in gone)
+    said = f"{count(len(gone), 'client')} gave up before anybody answered."
+    if served:
+        whom = "" if served == len(gone) else f" for {served} of them"
+        said += f" The server did the work{whom} all the same, and nobody read it."
+    return said
 
 
 def _capital(words: str) -> str:
