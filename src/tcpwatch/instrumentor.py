@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-defined]  # untyped
+    BaseInstrumentor,
+)
 
 import tcpwatch
 
 
-class TcpwatchInstrumentor(BaseInstrumentor):
+class TcpwatchInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # untyped there
     """Installs and uninstalls tcpwatch as an OpenTelemetry instrumentation.
 
     `instrument(tracer_provider=…, meter_provider=…)` takes the providers that `install` takes.

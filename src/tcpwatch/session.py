@@ -15,9 +15,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from tcpwatch import names, patches, settings
-from tcpwatch.emit.providers import destination, disabled
+from tcpwatch.emit.providers import destination, disabled, preload
 from tcpwatch.emit.telemetry import Opener
 from tcpwatch.hub import ConnectionSnapshot, hub
+from tcpwatch.hub.output import Output
+from tcpwatch.hub.snapshot import snapshots
 from tcpwatch.patches.wrap import patches as applied
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 EXIT_PATIENCE: Final = 1.5
 """Seconds that we give the last export; with its overhead the exit takes at most 2 s longer."""
+
+UNINSTALL_PATIENCE: Final = 5.0
+"""Seconds for the last export of uninstall()."""
 
 
 class Session:
@@ -36,8 +41,10 @@ class Session:
         self._installed = False
         self._handles_sigterm = False
         self._pid = 0
+        self._left: Output | None = None
 
     def install(self, tracer: TracerProvider | None, meter: MeterProvider | None) -> None:
+        """See `tcpwatch.install`."""
         with self._lock:
             if self._installed:
                 return
@@ -45,6 +52,7 @@ class Session:
             if disabled():
                 self._say(chosen.banner, "OTEL_SDK_DISABLED is set; nothing is patched")
                 return
+            preload()
             hub.start(chosen, Opener(tracer, meter))
             patches.install()
             self._installed = True
@@ -62,7 +70,8 @@ class Session:
 
     def _say(self, wanted: bool, words: str) -> None:
         if wanted:
-            print(f"tcpwatch: {words}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"tcpwatch: {words}\n")
+            sys.stderr.flush()
 
     def _register_last(self) -> None:
         """Run before the atexit of providers that were made since: it is last in, first out."""
@@ -70,44 +79,50 @@ class Session:
         atexit.register(self._at_exit)
 
     def uninstall(self) -> None:
+        """See `tcpwatch.uninstall`."""
         with self._lock:
             if not self._installed:
                 return
             self._installed = False
-            atexit.unregister(self._at_exit)
             self._leave_sigterm()
             patches.uninstall()
-            self._end(names.UNINSTALLED, 5.0)
+            deadline = monotonic() + UNINSTALL_PATIENCE
+            self._left = hub.output
+            hub.stop(names.UNINSTALLED)
+            if self._left is not None:
+                self._left.release(max(deadline - monotonic(), 0.01))
             hub.forget()
 
-    def _end(self, outcome: str, patience: float) -> None:
-        deadline = monotonic() + patience
-        output = hub.output
-        hub.stop(outcome)
-        if output is not None:
-            output.close(max(deadline - monotonic(), 0.01))
-
     def connections(self) -> list[ConnectionSnapshot]:
-        if hub.remote and hub.relay is not None:
-            answer = hub.relay.ask(("connections",), 1.0) or []
+        """See `tcpwatch.connections`."""
+        if hub.post.remote and hub.post.relay is not None:
+            answer = hub.post.relay.ask(("connections",), 1.0) or []
             found = [ConnectionSnapshot(*values) for values in answer]
         else:
-            if hub.worker is not None:
-                hub.worker.settle(1.0)
-            found = list(hub.snapshots())
+            if hub.post.worker is not None:
+                hub.post.worker.settle(1.0)
+            found = list(snapshots(hub))
         return sorted(found, key=lambda seen: seen.age, reverse=True)
 
     def flush(self, timeout: float) -> bool:
+        """See `tcpwatch.flush`."""
         deadline = monotonic() + timeout
-        output, worker = hub.output, hub.worker
+        output, worker = hub.output, hub.post.worker
         if worker is not None and not worker.settle(timeout):
             return False
         return output is None or output.flush(max(deadline - monotonic(), 0.01))
 
     def _at_exit(self) -> None:
-        if os.getpid() == self._pid and self._installed:
+        """Export what has finished, and what is open as `server_shutdown`, and close."""
+        if os.getpid() != self._pid:
+            return
+        deadline = monotonic() + EXIT_PATIENCE
+        output, self._left = hub.output or self._left, None
+        if self._installed:
             self._installed = False
-            self._end(names.SERVER_SHUTDOWN, EXIT_PATIENCE)
+            hub.stop(names.SERVER_SHUTDOWN)
+        if output is not None:
+            output.close(max(deadline - monotonic(), 0.01))
 
     def _mind_sigterm(self) -> None:
         main = threading.current_thread() is threading.main_thread()
@@ -121,7 +136,7 @@ class Session:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._handles_sigterm = False
 
-    def _terminated(self, number: int, frame: FrameType | None) -> None:
+    def _terminated(self, number: int, _frame: FrameType | None) -> None:
         """Export, then die of the signal after all, so that the exit status stays what it was."""
         self._at_exit()
         signal.signal(number, signal.SIG_DFL)

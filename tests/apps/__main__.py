@@ -27,7 +27,6 @@ def options() -> argparse.Namespace:
     parser.add_argument("--instrument", choices=("flask", "wsgi"))
     parser.add_argument("--install", choices=("first", "listening", "twice", "never"))
     parser.add_argument("--own", choices=("before", "after"))
-    parser.add_argument("--burn", type=int, default=0)
     parser.add_argument("--own-sigterm", action="store_true")
     parser.add_argument("--serve-in", choices=("main", "daemon"), default="main")
     return parser.parse_args()
@@ -45,12 +44,6 @@ def set_own() -> None:
     from tests.apps.providers import set_own
 
     set_own()
-
-
-def burn() -> None:
-    """Use the CPU and the GIL for ever."""
-    while True:
-        sum(range(1000))
 
 
 def main() -> None:
@@ -71,8 +64,6 @@ def main() -> None:
         install()
     if chosen.own == "after":
         set_own()
-    for _ in range(chosen.burn):
-        threading.Thread(target=burn, daemon=True).start()
     leave = threading.Event()
     control.on("shutdown", server.shutdown)
     control.on("exit", leave.set)

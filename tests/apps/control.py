@@ -24,6 +24,12 @@ def _snapshot(connection: Any) -> dict[str, Any]:
     return dataclasses.asdict(connection)
 
 
+def _burn() -> None:
+    """Use the CPU and the GIL for ever."""
+    while True:
+        sum(range(1000))
+
+
 class Control:
     """Answers the test's commands."""
 
@@ -36,6 +42,7 @@ class Control:
             "install": self._install,
             "uninstall": self._uninstall,
             "release": gate.release,
+            "burn": lambda: threading.Thread(target=_burn, daemon=True).start(),
             "errors": self._errors,
             "patched": self._patched,
             "threads": lambda: sorted(t.name for t in threading.enumerate()),

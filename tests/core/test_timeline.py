@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tcpwatch import names
 from tcpwatch.core.marks import Accepted, Closing, Exchanged, Kind, Mark
 from tcpwatch.core.record import INTERVALS_KEPT, ConnectionRecord
-from tcpwatch.core.timeline import OVER, TRANSITIONS, Timeline, phase_after
+from tcpwatch.core.timeline import Timeline
+from tcpwatch.core.transitions import OVER, TRANSITIONS, phase_after
 
 ACCEPTED = Accepted(
     wall_ns=1_000_000_000,
@@ -44,7 +45,7 @@ def exchange(start: int, **changes: Any) -> list[Mark]:
     """Make the marks of one request that takes 40 from its first byte at `start`."""
     return [
         (Kind.FIRST_BYTE, start, 5_000),
-        (Kind.HEAD_PARSED, start + 5),
+        (Kind.HEAD_PARSED, start + 5, "GET", "http"),
         (Kind.FIRST_WRITE, start + 25),
         (Kind.LAST_WRITE, start + 30),
         (Kind.EXCHANGE_ENDED, start + 40, tuple(EXCHANGED._replace(**changes))),
@@ -125,7 +126,7 @@ def test_only_the_last_intervals_are_kept_and_the_rest_counted() -> None:
 
 
 def test_a_handshake_inside_accept_precedes_dispatch() -> None:
-    """werkzeug shakes hands in accept(); the phase is its own, the rest stays dispatch."""
+    """Werkzeug shakes hands in accept(); the phase is its own, the rest stays dispatch."""
     done = record(
         accepted(),
         (Kind.TLS_BEGAN, 102),
@@ -224,7 +225,12 @@ OUTCOMES: dict[str, tuple[list[Mark], str, str | None]] = {
         "SSLError",
     ),
     "handler raised": (
-        [accepted(), *HANDLER, (Kind.HANDLER_ENDED, 120, "KeyError", False), (Kind.CLOSED, 125, None)],
+        [
+            accepted(),
+            *HANDLER,
+            (Kind.HANDLER_ENDED, 120, "KeyError", False),
+            (Kind.CLOSED, 125, None),
+        ],
         "handler_error",
         "KeyError",
     ),
@@ -329,6 +335,7 @@ PAYLOADS: dict[int, tuple[Any, ...]] = {
     Kind.FORKED: (7,),
     Kind.HANDLER_BEGAN: ("thread",),
     Kind.FIRST_BYTE: (1,),
+    Kind.HEAD_PARSED: ("GET", "http"),
     Kind.EXCHANGE_ENDED: (tuple(EXCHANGED),),
     Kind.READ_FAILED: ("EOF",),
     Kind.HANDLER_ENDED: (None, False),
@@ -373,7 +380,7 @@ def test_a_look_at_pending_marks_agrees_with_the_timeline(kinds: list[int]) -> N
 def test_every_phase_can_be_entered_and_left() -> None:
     """The table has no phase that is a trap or that nobody reaches."""
     left = {phase for phase, _ in TRANSITIONS}
-    entered = {target for target in TRANSITIONS.values()} | {names.ACCEPT_QUEUE}
+    entered = set(TRANSITIONS.values()) | {names.ACCEPT_QUEUE}
 
     assert left == set(names.PHASES)
     assert set(names.PHASES) <= entered

@@ -12,10 +12,19 @@ from tcpwatch.kernel.reader import parse_proc_tcp
 from tcpwatch.kernel.tcp_info import SIZE, parse_accepted, parse_closing, parse_queue
 
 FIELDS = {
-    **{"state": (0, "B"), "unacked": (24, "I"), "sacked": (28, "I"), "last_data_sent": (44, "I")},
-    **{"rtt": (68, "I"), "rttvar": (72, "I"), "total_retrans": (100, "I")},
-    **{"bytes_acked": (120, "Q"), "bytes_received": (128, "Q"), "min_rtt": (148, "I")},
-    **{"busy": (168, "Q"), "rwnd_limited": (176, "Q"), "sndbuf_limited": (184, "Q")},
+    "state": (0, "B"),
+    "unacked": (24, "I"),
+    "sacked": (28, "I"),
+    "last_data_sent": (44, "I"),
+    "rtt": (68, "I"),
+    "rttvar": (72, "I"),
+    "total_retrans": (100, "I"),
+    "bytes_acked": (120, "Q"),
+    "bytes_received": (128, "Q"),
+    "min_rtt": (148, "I"),
+    "busy": (168, "Q"),
+    "rwnd_limited": (176, "Q"),
+    "sndbuf_limited": (184, "Q"),
     "bytes_sent": (200, "Q"),
 }
 

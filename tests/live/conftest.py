@@ -6,7 +6,7 @@ import datetime as dt
 import ipaddress
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -36,16 +36,23 @@ def seen(receiver: Receiver) -> Seen:
     return Seen(receiver.recording)
 
 
-@pytest.fixture
-def start(receiver: Receiver, tmp_path: Path) -> Iterator[Start]:
-    """Return a function that starts a watched server, or a bare one with `--install never`."""
+@contextmanager
+def starting(endpoint: str, folder: Path) -> Iterator[Start]:
+    """Give a function that starts a watched server, or a bare one with `--install never`."""
     with ExitStack() as running:
 
         def start(*flags: str, env: dict[str, str] | None = None) -> LiveServer:
             wanted = flags if "--install" in flags else (*flags, "--install", "first")
-            target = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, **(env or {})}
-            return running.enter_context(LiveServer(*wanted, folder=tmp_path, env=target))
+            target = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, **(env or {})}
+            return running.enter_context(LiveServer(*wanted, folder=folder, env=target))
 
+        yield start
+
+
+@pytest.fixture
+def start(receiver: Receiver, tmp_path: Path) -> Iterator[Start]:
+    """Return a function that starts servers for one test; see `starting`."""
+    with starting(receiver.endpoint, tmp_path) as start:
         yield start
 
 

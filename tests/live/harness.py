@@ -124,12 +124,16 @@ class LiveServer:
 
     def tell(self, command: str) -> Any:
         """Send a command over the control line and return the answer."""
-        self._control.sendall(json.dumps(command).encode() + b"\n")
-        if "process" in self.flags:
-            self.process.send_signal(signal.SIGUSR1)
+        self.say(command)
         heard = self._hear()
         assert "error" not in heard, f"{command}: {heard}\n{self.stderr}"
         return heard["answer"]
+
+    def say(self, command: str) -> None:
+        """Send a command over the control line to a process that may end before it answers."""
+        self._control.sendall(json.dumps(command).encode() + b"\n")
+        if "process" in self.flags:
+            self.process.send_signal(signal.SIGUSR1)
 
     def flush(self) -> None:
         """Have everything finished exported."""

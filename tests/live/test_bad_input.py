@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from tests.live.conftest import Start
+from tcpwatch.view.receiver import Receiver
+from tcpwatch.view.recording import Recording
+from tests.live.conftest import Start, starting
 from tests.live.harness import LiveServer
 from tests.live.seen import Seen
 from tests.live.wire import local_port, read_all, request_bytes, reset
@@ -75,15 +77,40 @@ CASES = {
 }
 
 
-def answer(server: LiveServer, data: bytes) -> bytes:
-    """Send everything, say that no more will come, and return the response without its date."""
+@dataclass(frozen=True)
+class Pair:
+    """The same server without us and with us, and what the one with us told."""
+
+    bare: LiveServer
+    watched: LiveServer
+    seen: Seen
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pair]:
+    """Return a pair that all cases share, as a server in the world has to take them all."""
+    flags = ("--server", str(request.param))
+    folder = tmp_path_factory.mktemp("pair")
+    with Receiver(Recording()) as receiver, starting(receiver.endpoint, folder) as start:
+        bare, watched = start(*flags, "--install", "never"), start(*flags)
+        yield Pair(bare, watched, Seen(receiver.recording))
+
+
+def answer(server: LiveServer, data: bytes) -> tuple[bytes, int]:
+    """Send everything, say that no more will come; return the answer without its date, and a port.
+
+    The port is what the server's telemetry knows the client by.
+    """
     with server.connect() as client:
+        port = local_port(client)
         try:
             client.sendall(data)
             client.shutdown(socket.SHUT_WR)
         except ConnectionError:
             pass  # refused before all of it was sent
-        return re.sub(rb"\r\nDate: [^\r]*", b"", read_all(client))
+        return re.sub(rb"\r\nDate: [^\r]*", b"", read_all(client)), port
 
 
 def assert_nothing_leaks(server: LiveServer, seen: Seen) -> None:
@@ -97,45 +124,38 @@ def assert_nothing_leaks(server: LiveServer, seen: Seen) -> None:
     assert len(ours) <= 1, ours
 
 
-@pytest.mark.parametrize("kind", SERVERS)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_the_server_answers_as_without_us(start: Start, seen: Seen, kind: str, case: Case) -> None:
+def test_the_server_answers_as_without_us(pair: Pair, case: Case) -> None:
     """The same bytes bring the same answer, and the outcome says what they were."""
-    bare = start("--server", kind, "--install", "never")
-    watched = start("--server", kind)
-    # Twice, so that the second cannot live on what the first left behind.
-    assert [answer(watched, case.data) for _ in range(2)] == [
-        answer(bare, case.data) for _ in range(2)
-    ]
-    connections = seen.wait_connections(2)
-    outcomes = [span.attributes["tcpwatch.connection.outcome"] for span in connections]
-    assert outcomes == [case.outcome] * 2
-    requests = seen.wait_requests(2 * case.requests)
-    assert len(requests) == 2 * case.requests
-    for span in requests:
+    got, port = answer(pair.watched, case.data)
+    assert got == answer(pair.bare, case.data)[0]
+    connection = pair.seen.connection_of(port)
+    assert connection.attributes["tcpwatch.connection.outcome"] == case.outcome
+    assert connection.attributes["tcpwatch.connection.requests"] == case.requests
+    if case.requests:
+        request = pair.seen.request_of(port)
         if case.status is not None:
-            assert span.attributes["http.response.status_code"] == case.status
+            assert request.attributes["http.response.status_code"] == case.status
+            assert request.status == ("ERROR" if case.status >= 500 else "UNSET")
         if case.outcome == "bad_request":
-            assert "http.route" not in span.attributes
-            assert span.status == ("ERROR" if (case.status or 0) >= 500 else "UNSET")
-    assert_nothing_leaks(watched, seen)
+            assert "http.route" not in request.attributes
+    assert_nothing_leaks(pair.watched, pair.seen)
+    requests = [s for s in pair.seen.requests if s.attributes.get("network.peer.port") == port]
+    assert len(requests) == case.requests
 
 
-def test_an_absurd_method(start: Start, seen: Seen) -> None:
+def test_an_absurd_method(pair: Pair) -> None:
     """A method that no handler has is refused by http.server, and by Flask, as without us."""
     data = request_bytes("/", method="X" * 300)
-    for kind, status in (("plain", 501), ("flask", 405)):
-        bare, watched = start("--server", kind, "--install", "never"), start("--server", kind)
-        assert answer(watched, data) == answer(bare, data)
-        request = seen.wait_requests(1 if kind == "plain" else 2)[-1]
-        assert request.attributes["http.response.status_code"] == status
-        assert request.attributes["http.request.method"] == "_OTHER"
+    got, port = answer(pair.watched, data)
+    assert got == answer(pair.bare, data)[0]
+    request = pair.seen.request_of(port)
+    assert request.attributes["http.response.status_code"] == int(got.split()[1])
+    assert request.attributes["http.response.status_code"] in {405, 501}
+    assert request.attributes["http.request.method"] == "_OTHER"
 
 
-@pytest.mark.parametrize("kind", SERVERS)
-def test_a_refused_request_keeps_nothing_of_the_one_before(
-    start: Start, seen: Seen, kind: str
-) -> None:
+def test_a_refused_request_keeps_nothing_of_the_one_before(start: Start, seen: Seen) -> None:
     """After a good request on a connection a bad one has no path, route, caller or user agent."""
     server = start("--server", "plain")
     with server.connect() as client:

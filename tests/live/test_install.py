@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -84,12 +83,13 @@ def test_uninstall_in_mid_flight(start: Start, seen: Seen) -> None:
 def test_install_and_uninstall_again_and_again_under_traffic(start: Start, seen: Seen) -> None:
     """Whatever the moment, every request is answered and nothing stays open."""
     server = start("--server", "plain", "--install", "never")
-    answered: list[int] = []
-    enough = threading.Event()
+    statuses: set[int] = set()
+    answered, enough = threading.Semaphore(0), threading.Event()
 
     def traffic() -> None:
         while not enough.is_set():
-            answered.append(server.get("/").status)
+            statuses.add(server.get("/").status)
+            answered.release()
 
     clients = [threading.Thread(target=traffic) for _ in range(2)]
     for client in clients:
@@ -97,17 +97,33 @@ def test_install_and_uninstall_again_and_again_under_traffic(start: Start, seen:
     try:
         for _ in range(5):
             server.tell("install")
-            goal = len(answered) + 20
-            seen.wait("traffic", partial(lambda goal, _: len(answered) > goal, goal))
+            while answered.acquire(blocking=False):
+                pass  # answered before
+            assert all(answered.acquire(timeout=LIMIT) for _ in range(20))
             server.tell("uninstall")
     finally:
         enough.set()
         for client in clients:
             client.join(LIMIT)
-    assert set(answered) == {200}
+    assert statuses == {200}
     assert server.connections() == []
     assert seen.wait_connections(1)
     seen.wait_total("tcpwatch.connection.active", 0)
+
+
+def test_installed_again_it_watches_again(start: Start, seen: Seen) -> None:
+    """After uninstall() a second install() is like the first."""
+    server = start()
+    server.get("/first")
+    seen.wait_connections(1)
+    server.tell("uninstall")
+    server.get("/between")
+    server.tell("install")
+    server.get("/again")
+    seen.wait_connections(2)
+    paths = [span.attributes["url.path"] for span in seen.wait_requests(2)]
+    assert paths == ["/first", "/again"]
+    seen.wait("the counter", lambda now: now.total("tcpwatch.connection.accepted") >= 1)
 
 
 def test_uninstall_gives_everything_back(start: Start) -> None:
@@ -191,7 +207,7 @@ def without_code(tmp_path: Path, seen: Seen, request: pytest.FixtureRequest) -> 
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=out, stderr=out)
     try:
-        while not (found := re.search(r"http://127\.0\.0\.1:(\d+)", log.read_text())):
+        while not (found := re.search(r"Running on http://127\.0\.0\.1:(\d+)", log.read_text())):
             assert process.poll() is None, log.read_text()
             threading.Event().wait(0.01)  # a file cannot be waited for
         yield found.group(1)

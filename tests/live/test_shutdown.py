@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -21,13 +22,13 @@ GRACE = 2.0
 
 def by_exit(server: LiveServer) -> int:
     """Let the main thread return while the server serves in a daemon thread."""
-    server.tell("exit")
+    server.say("exit")
     return server.wait()
 
 
 def by_shutdown(server: LiveServer) -> int:
     """Call `server.shutdown()` from another thread."""
-    server.tell("shutdown")
+    server.say("shutdown")
     return server.wait()
 
 
@@ -73,15 +74,17 @@ def test_everything_is_told_before_the_end(
     """Finished connections arrive, open ones end as `server_shutdown`; the status is the bare."""
     # An interval that never comes: only the exit can export.
     env = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_METRIC_EXPORT_INTERVAL": "60000"}
-    bare = way(start("--server", server, *flags, "--install", "never"))
+    bare = start("--server", server, *flags, "--install", "never")
     watched = start("--server", server, *flags, env=env)
-    watched.get("/")
+    for running in (bare, watched):
+        assert running.get("/").status == 200
+    expected = way(bare)
     with watched.connect() as client:
         client.sendall(b"GET /unfinished HTTP/1.1\r\n")
         with watched.connect() as other:
             other.sendall(request_bytes("/", KEEP))
             read_response(other)
-            assert way(watched) == bare
+            assert way(watched) == expected
     outcomes = [s.attributes["tcpwatch.connection.outcome"] for s in seen.wait_connections(3)]
     assert outcomes[0] == "completed"
     assert outcomes.count("server_shutdown") >= 1
@@ -94,26 +97,28 @@ def test_everything_is_told_before_the_end(
     [*WAYS, *((way, ("--dispatch", "process")) for way in (by_sigint, by_sigterm))],
     ids=[*(way.__name__ for way, _ in WAYS), "forking_by_sigint", "forking_by_sigterm"],
 )
-@pytest.mark.parametrize("collector", ["silent", "refusing"])
 def test_a_collector_that_is_not_there_delays_the_exit_little(
-    start: Start,
-    request: pytest.FixtureRequest,
-    collector: str,
-    way: Way,
-    flags: tuple[str, ...],
+    start: Start, silent: str, refusing: str, way: Way, flags: tuple[str, ...]
 ) -> None:
     """With the collector silent or refusing the exit takes at most two seconds longer."""
-    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": request.getfixturevalue(collector)}
-    took, status = {}, {}
-    for install in ("never", "first"):
-        server = start(*flags, "--install", install, env=env)
+
+    def seconds(server: LiveServer) -> tuple[float, int]:
+        began = time.monotonic()
+        status = way(server)
+        return time.monotonic() - began, status
+
+    collectors = ({"OTEL_EXPORTER_OTLP_ENDPOINT": collector} for collector in (silent, refusing))
+    servers = [
+        start(*flags, "--install", "never"),
+        *(start(*flags, env=collector) for collector in collectors),
+    ]
+    for server in servers:
         for _ in range(3):
             assert server.get("/").body == b"hello"
-        began = time.monotonic()
-        status[install] = way(server)
-        took[install] = time.monotonic() - began
-    assert status["first"] == status["never"]
-    assert took["first"] <= took["never"] + GRACE
+    with ThreadPoolExecutor(len(servers)) as together:
+        (bare, bare_status), *watched = together.map(seconds, servers)
+    assert [status for _, status in watched] == [bare_status] * 2
+    assert max(took for took, _ in watched) <= bare + GRACE
 
 
 @pytest.mark.parametrize("collector", ["silent", "refusing"])

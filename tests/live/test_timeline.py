@@ -34,20 +34,22 @@ def test_an_idle_server_shows_no_wait_that_nobody_had(start: Start, seen: Seen) 
 
 def test_a_busy_interpreter_is_a_wait(start: Start, seen: Seen) -> None:
     """With four threads burning the CPU the kernel's wait is reported, and blamed on scheduling."""
-    server = start("--burn", "4", env={"TCPWATCH_BLAME_MIN": "0.01"})
-    clients = []
+    server = start(env={"TCPWATCH_BLAME_MIN": "0.01"})
+    server.get("/")
+    for _ in range(4):
+        server.tell("burn")
     for _ in range(20):
-        client = server.connect()
-        client.sendall(request_bytes("/"))
-        clients.append(client)
-        read_response(client)
-    for client in clients:
-        client.close()
-    connections = seen.wait_connections(20)
-    long = [s for s in connections if number(s, "tcpwatch.phase.accept_queue") > 2 * JIFFY]
-    assert len(long) >= 5
-    blamed = {s.attributes["tcpwatch.blocked_by.activity"] for s in long[2:]}
-    assert "scheduler" in blamed
+        with server.connect() as client:
+            client.sendall(request_bytes("/"))
+            read_response(client)
+    waited = [
+        connection
+        for connection in seen.wait_connections(21)
+        if number(connection, "tcpwatch.phase.accept_queue") > 2 * JIFFY
+    ]
+    assert len(waited) >= 5
+    blamed = [span.attributes.get("tcpwatch.blocked_by.activity") for span in waited]
+    assert blamed.count("scheduler") >= len(blamed) / 3
 
 
 def test_a_client_that_says_nothing_is_idle(start: Start, seen: Seen) -> None:

@@ -57,6 +57,7 @@ def read_response(client: socket.socket) -> Response:
 
 def parse(data: bytes) -> Response:
     """Return the response in `data`, everything after its head being the body."""
+    assert data, "the server closed without a response"
     head, _, body = data.partition(b"\r\n\r\n")
     first, *fields = head.split(b"\r\n")
     status, headers = _head(first, iter(fields))

@@ -110,7 +110,7 @@ def test_a_buried_wrapper_is_switched_on_again(patches: Patches, seen: Seen) -> 
     base, _ = family()
     patches.wrap(base, seen.hook())
     ours = vars(base)["speak"]
-    base.speak = functools.wraps(ours)(lambda self: ours(self))  # type: ignore[attr-defined]
+    base.speak = functools.wraps(ours)(lambda self, *args: ours(self, *args))  # type: ignore[attr-defined]
     patches.undo()
 
     patches.wrap(base, seen.hook())

@@ -25,7 +25,7 @@ class Kind:
     HANDLER_BEGAN: Final = 5  # dispatch: inline, thread or process
     HTTP_READY: Final = 6
     FIRST_BYTE: Final = 7  # wall clock (ns)
-    HEAD_PARSED: Final = 8
+    HEAD_PARSED: Final = 8  # method, scheme; both None if another instrumentation reports it
     FIRST_WRITE: Final = 9
     LAST_WRITE: Final = 10
     EXCHANGE_ENDED: Final = 11  # the fields of `Exchanged` | None: bytes that were no request

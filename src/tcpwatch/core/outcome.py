@@ -17,6 +17,7 @@ class Signs:
     state_at_accept: int | None = None
     state_at_close: int | None = None
     bytes_received: int | None = None
+    speaks_http: bool = False
     rejected: bool = False
     tls_error: str | None = None
     handler_error: str | None = None
@@ -42,9 +43,9 @@ def outcome_of(signs: Signs, requests: int) -> tuple[str, str | None]:
         return names.HANDLER_ERROR, signs.handler_error
     if signs.client_left or signs.state_at_close == TCP_CLOSE:
         return names.CLIENT_DISCONNECTED, None
-    if signs.read_error is not None and not timed_out:
-        if signs.read_error != "EOF" or signs.read_error_in_request:
-            return names.CLIENT_DISCONNECTED, None
+    cut_off = signs.read_error is not None and not timed_out
+    if cut_off and (signs.read_error != "EOF" or signs.read_error_in_request):
+        return names.CLIENT_DISCONNECTED, None
     if timed_out and signs.read_error_in_request:
         return names.TIMEOUT, signs.read_error
     if signs.bad_request:
@@ -53,6 +54,13 @@ def outcome_of(signs: Signs, requests: int) -> tuple[str, str | None]:
     if signs.abandoned is not None:
         error = signs.abandoned if signs.abandoned == names.CHILD_DIED else None
         return signs.abandoned, error
-    if requests == 0 and not signs.unfinished and not signs.bytes_received:
+    if requests == 0 and not signs.unfinished and _sent_nothing(signs):
         return names.NO_REQUEST, None
     return names.COMPLETED, None
+
+
+def _sent_nothing(signs: Signs) -> bool:
+    """Say whether the client sent nothing; where the kernel has no count, by its requests."""
+    if signs.bytes_received is None:
+        return signs.speaks_http
+    return signs.bytes_received == 0

@@ -20,6 +20,7 @@ class Interval(NamedTuple):
 
     @property
     def seconds(self) -> float:
+        """Return its duration."""
         return (self.end_ns - self.start_ns) / 1e9
 
 
@@ -62,7 +63,6 @@ class ConnectionRecord:
     intervals: tuple[Interval, ...]
     intervals_dropped: int
     requests: int
-    last_status: int | None
     server_errors: int
     outcome: str
     error: str | None
@@ -77,4 +77,5 @@ class ConnectionRecord:
 
     @property
     def seconds(self) -> float:
+        """Return its lifetime."""
         return (self.end_ns - self.start_ns) / 1e9

@@ -1,62 +1,21 @@
-"""The life of a connection as one transition table.
+"""The life of one connection: marks in, phases and requests and at last a record out.
 
-Rules of this file: every transition is in `TRANSITIONS` and nowhere else; time only comes in marks;
-a mark that the table does not expect changes no phase and is counted as an anomaly, because the
+Rules of this file: which mark leads where is said in `transitions`; time only comes in marks; a
+mark that the table does not expect changes no phase and is counted as an anomaly, because the
 programs we watch may do anything. Phases therefore never overlap and always add up to the lifetime.
-
-A connection is in exactly one phase. It begins in the kernel's accept queue, `Timeline.feed` moves
-it along, and `OVER` ends it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from tcpwatch import names
 from tcpwatch.core.marks import Accepted, Closing, Exchanged, Kind, Mark, Tls
 from tcpwatch.core.outcome import Signs, outcome_of
 from tcpwatch.core.record import INTERVALS_KEPT, Blame, ConnectionRecord, Interval, RequestRecord
-
-OVER: Final = "over"
-BEFORE_TLS: Final = "before tls"
-
-_OPEN = tuple(phase for phase in names.PHASES if phase != names.ACCEPT_QUEUE)
-
-TRANSITIONS: Final[dict[tuple[str, int], str]] = {
-    (names.ACCEPT_QUEUE, Kind.ACCEPTED): names.DISPATCH,
-    # werkzeug shakes hands inside accept(), other handlers do it themselves.
-    (names.DISPATCH, Kind.TLS_BEGAN): names.TLS_HANDSHAKE,
-    (names.HANDLE, Kind.TLS_BEGAN): names.TLS_HANDSHAKE,
-    (names.IDLE, Kind.TLS_BEGAN): names.TLS_HANDSHAKE,
-    (names.TLS_HANDSHAKE, Kind.TLS_ENDED): BEFORE_TLS,
-    (names.DISPATCH, Kind.HANDLER_BEGAN): names.HANDLE,
-    # Until a handler proves to speak HTTP it is a raw one; then that stretch was `idle` all along.
-    (names.HANDLE, Kind.HTTP_READY): names.IDLE,
-    (names.IDLE, Kind.FIRST_BYTE): names.READ_HEAD,
-    (names.READ_HEAD, Kind.HEAD_PARSED): names.APP,
-    (names.APP, Kind.FIRST_WRITE): names.RESPOND,
-    # http.server answers what it refuses without having a head.
-    (names.READ_HEAD, Kind.FIRST_WRITE): names.RESPOND,
-    (names.RESPOND, Kind.LAST_WRITE): names.DRAIN,
-    **{
-        (phase, Kind.EXCHANGE_ENDED): names.IDLE
-        for phase in (names.READ_HEAD, names.APP, names.RESPOND, names.DRAIN)
-    },
-    **{
-        (phase, Kind.HANDLER_ENDED): names.CLOSE
-        for phase in _OPEN
-        if phase not in (names.TLS_HANDSHAKE, names.CLOSE)
-    },
-    **{(phase, Kind.CLOSED): OVER for phase in _OPEN},
-    **{(phase, Kind.ABANDONED): OVER for phase in _OPEN},
-}
-
-# Marks that say something but begin no phase.
-NOTES: Final = frozenset(
-    {Kind.REJECTED, Kind.FORKED, Kind.READ_FAILED, Kind.BLOCKING, Kind.SAMPLED}
-)
+from tcpwatch.core.transitions import BEFORE_TLS, NOTES, OVER, TRANSITIONS
 
 # What the response had been handed to when a phase ended in the middle of a request.
 _IN_REQUEST = frozenset({names.READ_HEAD, names.APP, names.RESPOND, names.DRAIN})
@@ -91,11 +50,12 @@ class Timeline:
         "intervals",
         "key",
         "last_ns",
-        "last_status",
+        "method",
         "outcome",
         "phase",
         "requests",
         "requests_exported",
+        "scheme",
         "sequence",
         "server_errors",
         "since_ns",
@@ -118,10 +78,11 @@ class Timeline:
         self.closing = Closing()
         self.blame: Blame | None = None
         self.blocking: str | None = None
-        self.last_status: int | None = None
         self.flags: int | None = None
         self.trace_state: tuple[tuple[str, str], ...] = ()
         self.requests_exported = False
+        self.method: str | None = None
+        self.scheme: str | None = None
         self.outcome: str | None = None
         self.error: str | None = None
         self._signs = Signs()
@@ -133,6 +94,7 @@ class Timeline:
 
     @property
     def over(self) -> bool:
+        """Return whether the connection has ended."""
         return self.phase == OVER
 
     def feed(self, marks: Iterable[Mark]) -> None:
@@ -146,17 +108,21 @@ class Timeline:
         if target is None and (kind not in NOTES or self.accepted is None or self.over):
             self.anomalies += 1
             return
-        now = mark[1] if mark[1] > self.last_ns else self.last_ns
-        self.last_ns = now
+        now = max(mark[1], self.last_ns)
+        if target is not None:
+            self.last_ns = now
         if kind == Kind.ACCEPTED:
             self._begin(now, Accepted(*mark[2:]))
         elif kind == Kind.HTTP_READY:
             self.phase = names.IDLE
+            self._signs.speaks_http = True
         else:
             left = self.phase
             if target is not None:
                 self._move(target, now)
-            self._note(kind, now, mark, left)
+            note = _NOTED.get(kind)
+            if note is not None:
+                note(self, now, mark, left)
 
     def _begin(self, now: int, accepted: Accepted) -> None:
         self.accepted = accepted
@@ -183,59 +149,67 @@ class Timeline:
         self.phase = self._before_tls if target == BEFORE_TLS else target
         self.since_ns = now
 
-    def _note(self, kind: int, now: int, mark: Mark, left: str) -> None:
-        signs = self._signs
-        if kind == Kind.TLS_ENDED:
-            signs.tls_error = mark[2]
-            self.tls = Tls(*mark[3]) if mark[3] is not None else None
-        elif kind == Kind.REJECTED:
-            signs.rejected = True
-        elif kind == Kind.FORKED:
-            self.dispatch = names.PROCESS
-        elif kind == Kind.HANDLER_BEGAN:
-            self.dispatch = mark[2]
-        elif kind == Kind.FIRST_BYTE:
-            self.sequence += 1
-            self._exchange_start, self._exchange_wall = now, mark[2]
-            self._exchange_phases = {}
-            signs.unfinished = True
-        elif kind == Kind.EXCHANGE_ENDED:
-            self._end_exchange(now, mark[2], left)
-        elif kind == Kind.READ_FAILED:
-            signs.read_error = mark[2]
-            signs.read_error_in_request = left in _IN_REQUEST
-        elif kind == Kind.HANDLER_ENDED:
-            signs.handler_error, signs.client_left = mark[2], mark[3]
-        elif kind == Kind.BLOCKING:
-            self.blocking = mark[2]
-        elif kind == Kind.SAMPLED:
-            self.flags, self.trace_state = mark[2], tuple(tuple(pair) for pair in mark[3])
-        elif kind == Kind.CLOSED and mark[2] is not None:
-            self.closing = Closing(*mark[2])
-            signs.state_at_close = self.closing.state
-            signs.bytes_received = self.closing.bytes_received
-        elif kind == Kind.ABANDONED:
-            signs.abandoned = mark[2]
+    def _tls_ended(self, now: int, mark: Mark, left: str) -> None:
+        self._signs.tls_error = mark[2]
+        self.tls = Tls(*mark[3]) if mark[3] is not None else None
 
-    def _end_exchange(self, now: int, fields: tuple[object, ...] | None, left: str) -> None:
-        signs = self._signs
-        signs.unfinished = False
+    def _rejected(self, now: int, mark: Mark, left: str) -> None:
+        self._signs.rejected = True
+
+    def _forked(self, now: int, mark: Mark, left: str) -> None:
+        self.dispatch = names.PROCESS
+
+    def _handler_began(self, now: int, mark: Mark, left: str) -> None:
+        self.dispatch = mark[2]
+
+    def _first_byte(self, now: int, mark: Mark, left: str) -> None:
+        self.sequence += 1
+        self._exchange_start, self._exchange_wall = now, mark[2]
+        self._exchange_phases = {}
+        self._signs.unfinished = True
+
+    def _head_parsed(self, now: int, mark: Mark, left: str) -> None:
+        self.method, self.scheme = mark[2], mark[3]
+
+    def _read_failed(self, now: int, mark: Mark, left: str) -> None:
+        self._signs.read_error = mark[2]
+        self._signs.read_error_in_request = left in _IN_REQUEST
+
+    def _handler_ended(self, now: int, mark: Mark, left: str) -> None:
+        self._signs.handler_error, self._signs.client_left = mark[2], mark[3]
+
+    def _blocked_others(self, now: int, mark: Mark, left: str) -> None:
+        self.blocking = mark[2]
+
+    def _sampled(self, now: int, mark: Mark, left: str) -> None:
+        self.flags, self.trace_state = mark[2], tuple(tuple(pair) for pair in mark[3])
+
+    def _closed(self, now: int, mark: Mark, left: str) -> None:
+        if mark[2] is not None:
+            self.closing = Closing(*mark[2])
+            self._signs.state_at_close = self.closing.state
+            self._signs.bytes_received = self.closing.bytes_received
+
+    def _abandoned(self, now: int, mark: Mark, left: str) -> None:
+        self._signs.abandoned = mark[2]
+
+    def _exchange_ended(self, now: int, mark: Mark, left: str) -> None:
+        self.method = self.scheme = None
+        self._signs.unfinished = False
         start, self._exchange_start = self._exchange_start, 0
-        if fields is None:
+        if mark[2] is None:
             # Bytes that were no request: http.server drops a blank line without a word.
             self.sequence -= 1
-            signs.bad_request = True
+            self._signs.bad_request = True
             return
-        exchanged = Exchanged(*fields)  # type: ignore[arg-type]  # the tuple that _replace made
+        exchanged, phases = Exchanged(*mark[2]), self._exchange_phases
         self.count += 1
-        phases = self._exchange_phases
         end = now - phases[names.DRAIN] if left == names.DRAIN else now
-        self.last_status = exchanged.status
         self.requests_exported = self.requests_exported or exchanged.exported
-        signs.bad_request = signs.bad_request or exchanged.refused
         if exchanged.refused:
-            signs.refused_status = exchanged.status
-        if exchanged.status is not None and exchanged.status >= 500 and not exchanged.refused:
+            self._signs.bad_request = True
+            self._signs.refused_status = exchanged.status
+        elif exchanged.status is not None and exchanged.status >= 500:
             self.server_errors += 1
         self.requests.append(
             RequestRecord(self.sequence, start, end, self._exchange_wall, phases, exchanged)
@@ -260,7 +234,6 @@ class Timeline:
             intervals=tuple(self._kept),
             intervals_dropped=self.dropped,
             requests=self.sequence,
-            last_status=self.last_status,
             server_errors=self.server_errors,
             outcome=self.outcome,
             error=self.error,
@@ -275,19 +248,19 @@ class Timeline:
         )
 
 
-def phase_after(phase: str, since_ns: int, marks: Iterable[Mark]) -> tuple[str, int]:
-    """Return the phase that `marks` lead to from `phase`, and since when (monotonic ns).
-
-    For a look at an open connection, without making its timeline take the marks.
-    """
-    before_tls = phase
-    for mark in marks:
-        target = TRANSITIONS.get((phase, mark[0]))
-        if target is None:
-            continue
-        if target == names.TLS_HANDSHAKE:
-            before_tls = phase
-        keeps_start = mark[0] == Kind.HTTP_READY
-        phase = before_tls if target == BEFORE_TLS else target
-        since_ns = since_ns if keeps_start else mark[1]
-    return phase, since_ns
+_NOTED: Final[dict[int, Callable[[Timeline, int, Mark, str], None]]] = {
+    Kind.TLS_ENDED: Timeline._tls_ended,
+    Kind.REJECTED: Timeline._rejected,
+    Kind.FORKED: Timeline._forked,
+    Kind.HANDLER_BEGAN: Timeline._handler_began,
+    Kind.FIRST_BYTE: Timeline._first_byte,
+    Kind.HEAD_PARSED: Timeline._head_parsed,
+    Kind.EXCHANGE_ENDED: Timeline._exchange_ended,
+    Kind.READ_FAILED: Timeline._read_failed,
+    Kind.HANDLER_ENDED: Timeline._handler_ended,
+    Kind.BLOCKING: Timeline._blocked_others,
+    Kind.CLOSED: Timeline._closed,
+    Kind.ABANDONED: Timeline._abandoned,
+    Kind.SAMPLED: Timeline._sampled,
+}
+"""What else a mark says, besides moving the connection to another phase."""

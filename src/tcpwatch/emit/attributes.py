@@ -106,9 +106,7 @@ def _put_tcp(found: Attributes, accepted: Accepted, closing: Closing) -> None:
         _put(found, name, count)
 
 
-def request_attributes(
-    request: Any, accepted: Accepted, settings: Settings
-) -> Attributes:
+def request_attributes(request: Any, accepted: Accepted, settings: Settings) -> Attributes:
     """Return what is known when a request's head was read; `request` is Exchange or Exchanged.
 
     A refused request has no headers, so it has neither host nor user agent here.

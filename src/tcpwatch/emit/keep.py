@@ -24,7 +24,7 @@ class Keeper:
         self._given: Counter[str] = Counter()
 
     def reason(self, record: ConnectionRecord) -> str | None:
-        """Return `blocking`, `failed` or `slow`; None if it is not interesting or there are enough."""
+        """Return `blocking`, `failed` or `slow`; None if it is dull or there are enough."""
         reason = self._interest(record)
         if reason is None:
             return None

@@ -18,9 +18,10 @@ from tcpwatch.emit import attributes as words
 from tcpwatch.emit.tracing import span_context
 from tcpwatch.emit.version import VERSION
 from tcpwatch.guard import guard
-from tcpwatch.hub.hub import Hub
 from tcpwatch.hub.loop import Loop
 from tcpwatch.hub.output import Blocker
+from tcpwatch.hub.registry import Hub
+from tcpwatch.hub.snapshot import ConnectionSnapshot, snapshots
 
 Key = tuple[tuple[str, Any], ...]
 
@@ -122,7 +123,7 @@ def _context(trace_id: int, span_id: int, flags: int) -> Context:
 
 
 class Observables:
-    """The observable instruments; in another process than the one that made them they are silent."""
+    """The observable instruments; silent in another process than the one that made them."""
 
     def __init__(self, meter: Meter, hub: Hub) -> None:
         self._hub = hub
@@ -171,9 +172,7 @@ class Observables:
 
         return callback
 
-    def _sum(
-        self, values: Iterable[tuple[Loop, dict[str, Any], float]]
-    ) -> Iterable[Observation]:
+    def _sum(self, values: Iterable[tuple[Loop, dict[str, Any], float]]) -> Iterable[Observation]:
         """Add up loops that share a listener's attributes: one series, one observation."""
         totals: dict[Key, float] = defaultdict(float)
         for loop, extra, value in values:
@@ -220,9 +219,10 @@ class Observables:
         yield Observation(self._hub.self_ns / 1e9)
 
     def _self_dropped(self) -> Iterable[Observation]:
-        totals = dict(self._hub.dropped)
-        if self._hub.worker is not None:
-            for reason, count in list(self._hub.worker.dropped.items()):
+        post = self._hub.post
+        totals = dict(post.dropped)
+        if post.worker is not None:
+            for reason, count in list(post.worker.dropped.items()):
                 totals[reason] = totals.get(reason, 0) + count
         for reason, count in totals.items():
             yield Observation(count, {names.REASON: reason})
@@ -231,8 +231,8 @@ class Observables:
         for part, count in list(guard.errors.items()):
             yield Observation(count, {names.REASON: part})
 
-    def _open(self) -> Iterable[tuple[Loop, Any]]:
-        for snapshot in self._hub.snapshots():
+    def _open(self) -> Iterable[tuple[Loop, ConnectionSnapshot]]:
+        for snapshot in snapshots(self._hub):
             loop = self._hub.loop_by_key(snapshot.loop)
             if loop is not None:
                 yield loop, snapshot
@@ -285,9 +285,7 @@ class Observables:
                 totals[key] = totals.get(key, 0) + 1
         self._seen_requests.update(totals)
         for (method, scheme), count in totals.items():
-            yield Observation(
-                count, {names.HTTP_REQUEST_METHOD: method, names.URL_SCHEME: scheme}
-            )
+            yield Observation(count, {names.HTTP_REQUEST_METHOD: method, names.URL_SCHEME: scheme})
 
     def _depth(self) -> Iterable[Observation]:
         return self._queue(0)
@@ -303,9 +301,7 @@ class Observables:
         )
 
     def _busy(self) -> Iterable[Observation]:
-        return self._sum(
-            (loop, {}, loop.busy_ns / 1e9) for loop in list(self._hub.loops.values())
-        )
+        return self._sum((loop, {}, loop.busy_ns / 1e9) for loop in list(self._hub.loops.values()))
 
 
 def _key(attributes: dict[str, Any]) -> Key:

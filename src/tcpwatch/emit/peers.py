@@ -25,6 +25,10 @@ _WRAPS: Final = ("app", "wsgi_app", "application", "wsgi", "__wrapped__", "__sel
 _DEEPEST: Final = 16
 
 
+_known: list[tuple[Any, Peers]] = []
+"""A processor cannot be taken off a provider again, so each gets one for good."""
+
+
 class Peers(SpanProcessor):
     """Knows which applications are instrumented, and marks their spans as they start."""
 
@@ -34,10 +38,17 @@ class Peers(SpanProcessor):
         self.learned: set[int] = set()
         self.on = True
 
-    def attach(self, provider: Any) -> None:
-        """See the spans of this provider start, if it is the SDK's; once for each provider."""
-        if isinstance(provider, TracerProvider):
-            provider.add_span_processor(self)
+    @classmethod
+    def of(cls, provider: Any) -> Peers:
+        """Return the one of this provider; if it is the SDK's, it sees the spans start."""
+        known = next((peers for other, peers in _known if other is provider), None)
+        if known is None:
+            known = cls()
+            _known.append((provider, known))
+            if isinstance(provider, TracerProvider):
+                provider.add_span_processor(known)
+        known.on = True
+        return known
 
     def instrument(self, app: Any) -> bool:
         """Say whether a WSGI application, or one that it wraps, is instrumented."""
@@ -51,6 +62,7 @@ class Peers(SpanProcessor):
         return False
 
     def on_start(self, span: Span, parent_context: context_api.Context | None = None) -> None:
+        """Mark a span of the other instrumentation; the SDK calls it."""
         if not self.on:
             return
         try:
@@ -97,5 +109,3 @@ def _chain(app: Any) -> list[Any]:
             except Exception as error:  # a property of the host's may do anything
                 guard.errors[f"peers.{type(error).__name__}"] += 1
     return found
-
-

@@ -55,7 +55,10 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return [_plain(item) for item in value]
-    for kind in (bool, int, float, str, bytes):
+    if isinstance(value, (bool, bytes)):
+        return value
+    # marshal refuses subclasses: a str that is an Enum's, an int that is a Flag's.
+    for kind in (int, float, str):
         if isinstance(value, kind):
             return kind(value)
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -28,9 +29,7 @@ class ProcessMetrics:
         gauge(names.M_PROCESS_THREAD_COUNT, [self._threads], "{thread}", "Threads.")
         if hasattr(self._process, "num_fds"):
             gauge(names.M_PROCESS_FDS, [self._fds], "{file_descriptor}", "Open descriptors.")
-        counter(
-            names.M_PROCESS_CONTEXT_SWITCHES, [self._switches], "{context_switch}", "Switches."
-        )
+        counter(names.M_PROCESS_CONTEXT_SWITCHES, [self._switches], "{context_switch}", "Switches.")
         if connections:
             meter.create_observable_gauge(
                 names.M_PROCESS_CONNECTION_COUNT, [self._states], "{connection}", "By TCP state."
@@ -87,7 +86,7 @@ class ProcessMetrics:
 def _rows() -> int:
     """Return about how many TCP sockets the host has, from /proc/net/sockstat."""
     try:
-        with open("/proc/net/sockstat") as lines:
+        with Path("/proc/net/sockstat").open() as lines:
             for line in lines:
                 if line.startswith("TCP:"):
                     return int(line.split()[2])

@@ -21,15 +21,16 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
 from tcpwatch import names
 from tcpwatch.emit.peers import Peers
-from tcpwatch.emit.providers import resolve
 from tcpwatch.emit.plain import plain_span, real_span
+from tcpwatch.emit.providers import resolve
 from tcpwatch.emit.requests import RequestSpans
 from tcpwatch.emit.telemetry import Telemetry
 from tcpwatch.emit.tracing import Tracing
-from tcpwatch.hub.hub import Hub, hub
 from tcpwatch.hub.loop import Listener, Loop
-from tcpwatch.hub.output import Sink
+from tcpwatch.hub.output import Requests, Sink
+from tcpwatch.hub.registry import Hub, hub
 from tcpwatch.hub.relay import Relay, receive
+from tcpwatch.hub.snapshot import snapshots
 from tcpwatch.settings import Settings
 
 
@@ -40,20 +41,23 @@ class RemoteTelemetry:
         # The environment's sampler and ids, but no thread: spans leave by the relay as they end.
         provider = TracerProvider(shutdown_on_exit=False)
         provider.add_span_processor(RelayedSpans(hub))
-        tracing, peers = Tracing(provider), Peers()
-        peers.attach(provider)
+        tracing, peers = Tracing(provider), Peers.of(provider)
         if hub.settings.set_global:
             trace.set_tracer_provider(provider)
         self.allocate = tracing.allocate
-        self.requests = RequestSpans(tracing, peers, hub.settings)
+        self.requests: Requests = RequestSpans(tracing, peers, hub.settings)
         self.sinks: list[Sink] = []
-        self._relay = hub.relay = Relay()
+        self._relay = hub.post.relay = Relay()
         self._process = _spawn(self._relay, hub.settings)
-        hub.remote = True
+        hub.post.remote = True
 
     def flush(self, timeout: float) -> bool:
         """Have the helper export what it has been sent so far."""
         return bool(self._relay.ask(("flush", timeout), timeout))
+
+    def release(self, timeout: float) -> None:
+        """Let the helper export and end: nothing else lives there."""
+        self.close(timeout)
 
     def close(self, timeout: float) -> None:
         """Let the helper export and end; it does so anyway when all senders are gone."""
@@ -72,8 +76,8 @@ class RemoteTelemetry:
 
 def _spawn(relay: Relay, settings: Settings) -> subprocess.Popen[bytes]:
     far_end = relay.far_end.fileno()
-    process = subprocess.Popen(
-        [
+    process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+        [  # our own interpreter and module
             sys.executable,
             "-m",
             __name__,
@@ -100,9 +104,10 @@ class RelayedSpans(SpanProcessor):
         self._hub = hub
 
     def on_end(self, span: ReadableSpan) -> None:
+        """Send a sampled span on."""
         context = span.context
-        if context is not None and context.trace_flags.sampled and self._hub.relay is not None:
-            self._hub.relay.send(("span", plain_span(span)), 0.05)
+        if context is not None and context.trace_flags.sampled and self._hub.post.relay is not None:
+            self._hub.post.relay.send(("span", plain_span(span)), 0.05)
 
 
 class RemoteLoop(Loop):
@@ -128,6 +133,7 @@ class RemoteLoop(Loop):
 
     @property
     def drops(self) -> int | None:
+        """Return the listener's drops as reported."""
         return self._drops
 
     def queue(self) -> tuple[int, int] | None:
@@ -168,9 +174,9 @@ class Helper:
                 self._output.tracing.pass_on(real_span(message[1]))
             elif tag == "connections":
                 self._worker.settle(1.0)
-                self._answer([dataclasses.astuple(seen) for seen in hub.snapshots()])
+                self._answer([dataclasses.astuple(seen) for seen in snapshots(hub)])
             else:
-                hub.post(message)
+                hub.post.send(message)
         self._finish(2.0)
 
     def _finish(self, timeout: float) -> None:
@@ -186,7 +192,7 @@ class Helper:
         try:
             self._sock.send(marshal.dumps(value))
         except OSError:
-            hub.dropped["answer"] += 1
+            hub.post.dropped["answer"] += 1
 
     def _loop(self, listener: Listener, state: dict[str, Any]) -> None:
         loop = hub.loops.get(listener.key)
@@ -200,7 +206,7 @@ class Helper:
 def main(arguments: list[str]) -> None:
     """Run the helper: file descriptor of the relay, pid of the accepting process, settings."""
     descriptor, pid, settings = arguments
-    values = {
+    values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in json.loads(settings).items()
     }

@@ -16,7 +16,7 @@ from opentelemetry import context as context_api
 from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.propagators.textmap import Getter
-from opentelemetry.sdk.trace.sampling import SamplingResult
+from opentelemetry.sdk.trace.sampling import Decision, SamplingResult
 from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
 
 from tcpwatch import names
@@ -35,10 +35,12 @@ class Headers(Getter[Mapping[str, str]]):
     """Reads propagation headers out of a dictionary with lower-case names."""
 
     def get(self, carrier: Mapping[str, str], key: str) -> list[str] | None:
+        """Return the values of a header."""
         value = carrier.get(key.lower())
         return None if value is None else [value]
 
     def keys(self, carrier: Mapping[str, str]) -> list[str]:
+        """Return the names of all headers."""
         return list(carrier)
 
 
@@ -51,9 +53,7 @@ class Live(NamedTuple):
     span: trace.Span
     context: SpanContext
     parent: SpanContext | None
-    token: Any
     real: bool
-    carried: Any
 
 
 class RequestSpans:
@@ -81,7 +81,8 @@ class RequestSpans:
         parent = remote if remote.is_valid and remote.is_remote else None
         live = self._start(connection, exchange, context, parent)
         token = context_api.attach(trace.set_span_in_context(live.span, context))
-        exchange.span = live._replace(token=token)
+        exchange.span = live
+        exchange.release = lambda: context_api.detach(token)
 
     def _start(
         self,
@@ -99,10 +100,10 @@ class RequestSpans:
         if remote is None and exchange.sequence <= CHILDREN_OF_CONNECTION:
             parent = self._connection_context(connection)
         linked = parent is None or parent is remote
-        if self._tracing.sdk is None or (hub.in_child and not hub.remote):
-            return self._carry(connection, exchange, parent, decision, found)
-        if decision is not None and not decision.decision.is_recording():
-            return self._carry(connection, exchange, parent, decision, found)
+        if self._tracing.sdk is None or (hub.post.in_child and not hub.post.remote):
+            return self._carry(connection, exchange, parent, found)
+        if decision is not None and decision.decision is Decision.DROP:
+            return self._carry(connection, exchange, parent, found)
         script = self._tracing.script
         script.decision = decision
         try:
@@ -117,7 +118,7 @@ class RequestSpans:
         finally:
             script.decision = None
         mine = span.get_span_context()
-        return Live(span, mine, parent, None, span.is_recording(), None)
+        return Live(span, mine, parent, span.is_recording())
 
     def _decide(
         self,
@@ -132,7 +133,7 @@ class RequestSpans:
             connection.accepted.trace_id, words.span_name(exchange), SpanKind.SERVER, found
         )
         state = tuple((decision.trace_state or {}).items())
-        connection.flags = int(decision.decision.is_sampled())
+        connection.flags = int(decision.decision is Decision.RECORD_AND_SAMPLE)
         connection.trace_state = state
         connection.sampled(connection.flags, state)
         return decision
@@ -142,7 +143,6 @@ class RequestSpans:
         connection: Connection,
         exchange: Exchange,
         parent: SpanContext | None,
-        decision: SamplingResult | None,
         found: Mapping[str, Any],
     ) -> Live:
         tracing = self._tracing
@@ -155,10 +155,10 @@ class RequestSpans:
             asked = tracing.sdk.sampler.should_sample(
                 remote, trace_id, words.span_name(exchange), SpanKind.SERVER, found, ()
             )
-            flags = int(asked.decision.is_sampled())
+            flags = int(asked.decision is Decision.RECORD_AND_SAMPLE)
             state = tuple((asked.trace_state or {}).items())
         mine = span_context(trace_id, span_id, flags, state)
-        return Live(trace.NonRecordingSpan(mine), mine, parent, None, False, None)
+        return Live(trace.NonRecordingSpan(mine), mine, parent, False)
 
     def _connection_context(self, connection: Connection) -> SpanContext:
         accepted = connection.accepted
@@ -183,15 +183,13 @@ class RequestSpans:
             live.span.update_name(words.span_name(exchange))
 
     def end(self, connection: Connection, exchange: Exchange) -> tuple[Any, ...] | None:
-        """End a request's span with its last byte; make current again what was."""
+        """End a request's span with its last byte."""
         live: Live | None = exchange.span
         if live is None and exchange.refused and self._tracing.enabled:
             live = self._refused(connection, exchange)
         if live is None:
             return None
         exchange.span = None
-        if live.token is not None:
-            context_api.detach(live.token)
         if live.real:
             self._finish(connection, exchange, live.span)
         mine, parent = live.context, live.parent

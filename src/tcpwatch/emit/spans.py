@@ -20,9 +20,7 @@ from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.output import Blocker
 from tcpwatch.settings import Settings
 
-_ERRORS: Final = frozenset(
-    {names.TLS_FAILED, names.HANDLER_ERROR, names.TIMEOUT, names.CHILD_DIED}
-)
+_ERRORS: Final = frozenset({names.TLS_FAILED, names.HANDLER_ERROR, names.TIMEOUT, names.CHILD_DIED})
 _SAMPLED: Final = int(TraceFlags.SAMPLED)
 
 
@@ -43,7 +41,12 @@ class Spans:
     def request(self, loop: Loop, request: RequestRecord, connection: Timeline) -> None:
         """Build a carried request span now if it was sampled, at its connection's end if kept."""
         exchanged, accepted = request.exchanged, connection.accepted
-        if accepted is None or exchanged.exported or not exchanged.span_id or exchanged.peer_instrumented:
+        if (
+            accepted is None
+            or exchanged.exported
+            or not exchanged.span_id
+            or exchanged.peer_instrumented
+        ):
             return
         if exchanged.flags & _SAMPLED:
             self._emit_request(request, accepted, exchanged.flags)
@@ -136,9 +139,7 @@ class Spans:
             self._tracing.emit(
                 FinishedSpan(
                     name=interval.phase,
-                    context=span_context(
-                        parent.trace_id, span_id, _SAMPLED, record.trace_state
-                    ),
+                    context=span_context(parent.trace_id, span_id, _SAMPLED, record.trace_state),
                     parent=parent,
                     start_ns=wall + interval.start_ns,
                     end_ns=wall + interval.end_ns,

@@ -20,11 +20,19 @@ from tcpwatch.emit.requests import RequestSpans
 from tcpwatch.emit.spans import Spans
 from tcpwatch.emit.tracing import Tracing
 from tcpwatch.guard import guard
-from tcpwatch.hub.hub import Hub
-from tcpwatch.hub.output import Sink
+from tcpwatch.hub.output import Output, Requests, Sink
+from tcpwatch.hub.registry import Hub
 
 CHILD_PATIENCE: Final = 0.1
 """Seconds that a forked child gives the export of the application's own spans."""
+
+
+CHILD_PAUSE_NS: Final = 30_000_000_000
+"""For so long no child tries, after one has tried in vain."""
+
+
+_observed: list[Any] = []
+"""Meter providers that have our observable instruments."""
 
 
 class Telemetry:
@@ -34,18 +42,18 @@ class Telemetry:
         settings = hub.settings
         self._hub, self._providers = hub, providers
         tracing = self.tracing = Tracing(providers.tracer)
-        peers = Peers()
-        if tracing.enabled:
-            peers.attach(providers.tracer)
-        self._peers = peers
+        peers = self._peers = Peers.of(providers.tracer)
         self.allocate = tracing.allocate
-        self.requests = RequestSpans(tracing, peers, settings)
+        self.requests: Requests = RequestSpans(tracing, peers, settings)
         self.sinks: list[Sink] = [Spans(tracing, Keeper(settings, hub.kept), settings)]
         if not isinstance(providers.meter, NoOpMeterProvider):
             meter = meter_of(providers.meter)
             self.sinks.append(Histograms(meter))
-            Observables(meter, hub)
-            ProcessMetrics(meter, pid or os.getpid(), settings.process_connections)
+            if not any(providers.meter is known for known in _observed):
+                # The SDK keeps an instrument's callbacks for good; they are silent when we are.
+                _observed.append(providers.meter)
+                Observables(meter, hub)
+                ProcessMetrics(meter, pid or os.getpid(), settings.process_connections)
 
     def flush(self, timeout: float) -> bool:
         """Export what is there; the SDK ignores its timeouts, so the deadline is ours."""
@@ -56,20 +64,26 @@ class Telemetry:
         ]
         return bounded(flushes, timeout)
 
-    def close(self, timeout: float) -> None:
-        """Export what is there and close the providers that are ours."""
+    def release(self, timeout: float) -> None:
+        """Export what is there and step back; the providers go on, the application may use them."""
         self._peers.on = False
+        self.flush(timeout)
+
+    def close(self, timeout: float) -> None:
+        """Export what is there and close the providers that are ours: the process ends."""
         deadline = time.monotonic() + timeout
         owned = self._providers.owned()
         if len(owned) < 2:
             self.flush(timeout)
-        bounded([provider.shutdown for provider in owned], max(deadline - time.monotonic(), 0.01))
+        closes = [provider.shutdown for provider in owned if hasattr(provider, "shutdown")]
+        bounded(closes, max(deadline - time.monotonic(), 0.01))
 
     def child_flush(self) -> bool:
         """Export the application's own spans before the child ends in os._exit."""
         if not hasattr(self._providers.tracer, "force_flush"):
             return True
-        if time.monotonic_ns() - self._hub.flush_in_vain < 30e9 and self._hub.flush_in_vain:
+        in_vain = self._hub.flush_in_vain_ns
+        if in_vain and time.monotonic_ns() - in_vain < CHILD_PAUSE_NS:
             return True
         return bounded([self._providers.tracer.force_flush], CHILD_PATIENCE)
 
@@ -103,15 +117,14 @@ class Opener:
     ) -> None:
         self._tracer, self._meter = tracer, meter
 
-    def __call__(self, hub: Hub, forking: bool) -> Any:
-        from tcpwatch.emit.remote import RemoteTelemetry
+    def __call__(self, hub: Hub, forking: bool) -> Output:
+        """Return the way out of this process; `forking`: its first server forks for connections."""
         from tcpwatch.emit.providers import application_tracer_provider
+        from tcpwatch.emit.remote import RemoteTelemetry
 
         given = self._tracer or self._meter or application_tracer_provider()
-        if forking and given is None and hub.worker is None:
+        if forking and given is None and hub.post.worker is None:
             return RemoteTelemetry(hub)
-        telemetry = Telemetry(
-            hub, resolve(self._tracer, self._meter, hub.settings.set_global)
-        )
+        telemetry = Telemetry(hub, resolve(self._tracer, self._meter, hub.settings.set_global))
         hub.start_worker()
         return telemetry

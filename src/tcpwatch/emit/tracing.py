@@ -23,7 +23,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, Tracer
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, TraceFlags, TraceState
 
@@ -160,8 +160,6 @@ class Tracing:
         )
 
     def _scripted(self, span: FinishedSpan) -> None:
-        from opentelemetry.sdk.trace.sampling import Decision
-
         script = self.script
         script.trace_id, script.span_id = span.context.trace_id, span.context.span_id
         script.decision = SamplingResult(

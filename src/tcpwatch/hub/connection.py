@@ -48,6 +48,7 @@ class Exchange:
         "peer_instrumented",
         "received",
         "refused",
+        "release",
         "route",
         "scheme",
         "sequence",
@@ -79,6 +80,12 @@ class Exchange:
         self.final = self.refused = self.ended = self.cut_short = False
         self.peer_instrumented = self.excluded = False
         self.span: Any = None
+        self.release: Any = None
+
+    @property
+    def steps_back(self) -> bool:
+        """Whether our request span and metrics leave this exchange to others, or it is over."""
+        return self.ended or self.peer_instrumented or self.excluded
 
     def raised(self, cls: type[BaseException]) -> None:
         """Note what the application raised; what came first counts."""
@@ -146,9 +153,7 @@ class Connection:
         "trace_state",
     )
 
-    def __init__(
-        self, key: int, loop: Loop, now: int, thread_id: int, accepted: Accepted
-    ) -> None:
+    def __init__(self, key: int, loop: Loop, now: int, thread_id: int, accepted: Accepted) -> None:
         self.key = key
         self.loop = loop
         self.pid = os.getpid()

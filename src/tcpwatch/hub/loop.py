@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from collections import Counter, deque
 from time import monotonic_ns as clock
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tcpwatch import names
 from tcpwatch.core.blame import Activity
@@ -92,6 +92,27 @@ class Loop:
             self.away_since = now
         self.select_returned_ns = now
         self.turn(state, now)
+
+    def take_history(self, now: int, connection: int) -> list[tuple[object, ...]]:
+        """Give away what the loop did up to `now`, for blame; it is accepting `connection`."""
+        self.turn(self.state, now, connection)
+        history, self.history = self.history, deque(maxlen=_HISTORY)
+        return [tuple(activity) for activity in history]
+
+    def state_of_affairs(self) -> dict[str, Any]:
+        """Return everything that another process should know of the loop, as plain values."""
+        return {
+            "state": self.label or self.state,
+            "since_ns": self.since_ns,
+            "away_since": self.away_since,
+            "connection": self.connection,
+            "totals": dict(self.totals),
+            "accepted": self.accepted,
+            "errors": dict(self.accept_errors),
+            "depth": self.depth,
+            "limit": self.limit,
+            "drops": self.drops,
+        }
 
     def stop(self, now: int) -> None:
         """The loop has ended, or nobody watches it any longer."""

@@ -17,10 +17,16 @@ class Requests(Protocol):
     def begin(
         self, connection: Connection, exchange: Exchange, headers: Mapping[str, Any], app: Any
     ) -> None:
-        """The head of a request was parsed: decide, start its span, make it current."""
+        """The head of a request was parsed: decide, start its span, make it current.
+
+        What makes it no longer current is left in `exchange.release`, for this thread to call.
+        """
 
     def end(self, connection: Connection, exchange: Exchange) -> tuple[Any, ...] | None:
-        """The exchange is over: end its span. Return the fields of `Exchanged` from trace_id on."""
+        """The exchange is over: end its span. Return the fields of `Exchanged` from trace_id on.
+
+        Any thread may call it.
+        """
 
     def route(self, exchange: Exchange, route: str) -> None:
         """The application has matched a route."""
@@ -29,14 +35,10 @@ class Requests(Protocol):
 class Blocker(Protocol):
     """What is still known of a connection that may have blocked others."""
 
-    @property
-    def cookie(self) -> str | None: ...
-    @property
-    def trace_id(self) -> int: ...
-    @property
-    def span_id(self) -> int: ...
-    @property
-    def exported(self) -> bool: ...
+    cookie: str | None
+    trace_id: int
+    span_id: int
+    exported: bool
 
 
 class Sink(Protocol):
@@ -67,8 +69,11 @@ class Output(Protocol):
     def flush(self, timeout: float) -> bool:
         """Export what is there, for at most `timeout` seconds. Return whether it is out."""
 
+    def release(self, timeout: float) -> None:
+        """Export what is there and leave the process as it was, for at most `timeout` seconds."""
+
     def close(self, timeout: float) -> None:
-        """Export what is there and stop, for at most `timeout` seconds."""
+        """Export what is there before the process ends, for at most `timeout` seconds."""
 
     def child_flush(self) -> bool:
         """In a forked child: export the application's own spans, briefly. False if in vain."""

@@ -44,13 +44,14 @@ class Relay:
         for last in (False, True):
             try:
                 self.sock.send(data)
-                return True
             except BlockingIOError:
                 if last or not patience:
                     return False
                 select.select((), (self.sock,), (), patience)
             except OSError:
                 return False
+            else:
+                return True
         return False
 
     def ask(self, message: Message, timeout: float) -> Any:
@@ -67,4 +68,4 @@ def receive(sock: socket.socket) -> Any:
         data = sock.recv(_LARGEST)
     except (ConnectionError, BlockingIOError):
         return None
-    return marshal.loads(data) if data else None
+    return marshal.loads(data) if data else None  # noqa: S302  # from our own processes only

@@ -48,8 +48,7 @@ class StallWatch:
             stall, last = self._warned.get(key, (0, 0))
             if stall and stall != since:
                 del self._warned[key]
-                ended = loop.since_ns if not since else since
-                self._over(loop, (max(ended, stall) - stall) / 1e9)
+                self._over(loop, (max(since or loop.since_ns, stall) - stall) / 1e9)
                 last = 0
             if not since or now - since < self._threshold_ns or (last and now - last < REPEAT_NS):
                 continue
@@ -92,5 +91,3 @@ def _stack(thread_id: int) -> str:
         return "; the loop's thread is here:\n" + "".join(traceback.format_stack(frame)).rstrip()
     finally:
         del frame
-
-

@@ -10,7 +10,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic_ns as clock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tcpwatch import names
 from tcpwatch.core.blame import Activity, blame
@@ -24,6 +24,7 @@ from tcpwatch.hub.stall import StallWatch
 
 if TYPE_CHECKING:
     from tcpwatch.hub.output import Sink
+    from tcpwatch.hub.post import Post
 
 _RECENT = 4096
 _HISTORY = 8192
@@ -46,13 +47,13 @@ class Worker:
 
     def __init__(
         self,
-        queue: deque[Message],
+        post: Post,
         loops: Callable[[int], Loop | None],
         sinks: Callable[[], list[Sink]],
         watch: StallWatch,
         blame_min: float,
     ) -> None:
-        self.queue = queue
+        self.post = post
         self.timelines: dict[int, Timeline] = {}
         self.pids: dict[int, int] = {}
         self.dropped: Counter[str] = Counter()
@@ -64,8 +65,6 @@ class Worker:
         self._blame_min_ns = int(blame_min * 1e9)
         self._history: dict[int, deque[Activity]] = {}
         self._broken: set[int] = set()
-        self._idle = threading.Event()
-        self._idle.set()
         self._stopping = False
 
     def run(self) -> None:
@@ -86,9 +85,8 @@ class Worker:
 
     def drain(self) -> None:
         """Handle every message that is queued now."""
-        queue = self.queue
+        queue = self.post.queue
         while queue:
-            self._idle.clear()
             try:
                 message = queue.popleft()
             except IndexError:
@@ -98,12 +96,11 @@ class Worker:
             except Exception as error:
                 self.dropped["worker_error"] += 1
                 guard.caught("worker", error)
-        self._idle.set()
 
     def settle(self, timeout: float) -> bool:
         """Wait until everything queued so far was handled, for at most `timeout` seconds."""
         done = threading.Event()
-        self.queue.append(("settled", done))
+        self.post.queue.append(("settled", done))
         self.wake.set()
         return done.wait(timeout)
 
@@ -201,7 +198,3 @@ class Worker:
         now = clock()
         for key in list(self.timelines):
             self._marks(key, [(Kind.ABANDONED, now, outcome)])
-
-    def acquaintance(self, key: int | None) -> Any:
-        """Return what is remembered of a connection, or None."""
-        return self.acquaintances.get(key) if key is not None else None

@@ -1,4 +1,4 @@
-"""The thin reader: system calls on a socket, each answering None where the platform has no answer."""
+"""The thin reader: system calls on a socket; None where the platform has no answer."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tcpwatch.patches import flask, http_server, socketserver, sockets
+from tcpwatch.patches import flask, http_server, sockets, socketserver
 from tcpwatch.patches.wrap import patches
 
 LIBRARIES: Final = (socketserver, sockets, http_server)

@@ -36,9 +36,7 @@ def adopt(server: Any) -> None:
     flask.adopt()
 
 
-def _setup_ended(
-    token: tuple[Connection, Any], result: Any, error: BaseException | None
-) -> None:
+def _setup_ended(token: tuple[Connection, Any], result: Any, error: BaseException | None) -> None:
     connection, handler = token
     if error is None and connection.stage < WAITING:
         _ready(connection, handler)
@@ -70,27 +68,28 @@ def _handle_began(handler: Any, *args: Any, **kwargs: Any) -> tuple[Connection, 
     return connection, handler
 
 
-def _handle_ended(
-    token: tuple[Connection, Any], result: Any, error: BaseException | None
-) -> None:
-    connection, handler = token
+def _handle_ended(token: tuple[Connection, Any], result: Any, error: BaseException | None) -> None:
+    connection, _ = token
     exchange = connection.exchange
-    if exchange is not None and not exchange.ended:
+    if exchange is None:
+        return
+    if not exchange.ended:
         _end(connection, exchange, error)
+    connection.exchange = None
+    if exchange.release is not None:
+        exchange.release()
 
 
 def _parse_began(handler: Any, *args: Any, **kwargs: Any) -> tuple[Connection, Any] | None:
     connection = hub.serving.connection
     if connection is None:
         return None
-    if connection.stage == WAITING and getattr(handler, "raw_requestline", b""):
+    if connection.stage == WAITING and handler.raw_requestline:
         connection.first_byte(connection.ready_ns)  # the bytes came with an earlier request's
     return connection, handler
 
 
-def _parse_ended(
-    token: tuple[Connection, Any], result: Any, error: BaseException | None
-) -> None:
+def _parse_ended(token: tuple[Connection, Any], result: Any, error: BaseException | None) -> None:
     connection, handler = token
     exchange = connection.exchange
     if exchange is None or exchange.head_ns or connection.stage != HEAD:
@@ -111,7 +110,6 @@ def _head_parsed(connection: Connection, exchange: Exchange, handler: Any) -> No
     exchange.head_ns = now
     connection.stage = APP
     connection.requests += 1
-    connection.marks.append((Kind.HEAD_PARSED, now))
     headers: dict[str, str] = {}
     size = len(handler.raw_requestline) + 2
     for name, value in handler.headers.raw_items():
@@ -126,11 +124,13 @@ def _head_parsed(connection: Connection, exchange: Exchange, handler: Any) -> No
     exchange.forwarded_for = headers.get("x-forwarded-for")
     exchange.user_agent = headers.get("user-agent")
     flask.adopt()
-    if hub.in_child:
-        hub.hand_over(connection, names.APP, now)
     if hub.output is not None:
         app = connection.application = _application(handler)
         hub.output.requests.begin(connection, exchange, headers, app)
+    seen = (None, None) if exchange.steps_back else (exchange.method, exchange.scheme)
+    connection.marks.append((Kind.HEAD_PARSED, now, *seen))
+    if hub.post.in_child:
+        hub.hand_over(connection, names.APP, now)
 
 
 def _is_tls(sock: Any) -> bool:
@@ -187,7 +187,6 @@ def _end(connection: Connection, exchange: Exchange, error: BaseException | None
         frozen = exchange.freeze(span)
     now = clock()
     connection.marks.append((Kind.EXCHANGE_ENDED, now, frozen))
-    connection.exchange = None
     connection.stage = WAITING
     connection.ready_ns = now
     hub.hand_over(connection, names.IDLE, now)
@@ -203,10 +202,6 @@ HANDLER_HOOKS: Final = (
 
 def install() -> None:
     """Patch the classes that every HTTP handler inherits from."""
-    patches.wrap(
-        socketserver.StreamRequestHandler, Hook("setup", _setup_began, _setup_ended)
-    )
+    patches.wrap(socketserver.StreamRequestHandler, Hook("setup", _setup_began, _setup_ended))
     for hook in HANDLER_HOOKS:
         patches.wrap(BaseHTTPRequestHandler, hook)
-
-

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from tcpwatch import names
 from tcpwatch.core.marks import Closing, Kind
-from tcpwatch.hub import hub
+from tcpwatch.hub import forks, hub
 from tcpwatch.hub.connection import RAW, Connection
 from tcpwatch.hub.loop import Loop
 from tcpwatch.patches import code, http_server, streams
@@ -129,7 +129,7 @@ def _collect_ended(
     if loop.label is not None:
         loop.turn(names.LOOP_SERVICE, clock())
     for pid in before - (server.active_children or set()):
-        hub.post_of_child(("reaped", pid))
+        hub.post.send_of_child(("reaped", pid))
 
 
 def _closed(server: Any, *args: Any, **kwargs: Any) -> None:
@@ -177,7 +177,7 @@ def _accept_failed(loop: Loop, connection: Connection | None, error: BaseExcepti
 
 
 def _errno_name(error: BaseException) -> str:
-    """Return what `tcpwatch.accept.errors` calls an error: EMFILE, SSLError, TimeoutError, …"""
+    """Return what `tcpwatch.accept.errors` calls an error: EMFILE, SSLError, TimeoutError."""
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:
         return _ERRNO.get(error.errno, type(error).__name__)
     return type(error).__name__
@@ -213,7 +213,7 @@ def _process_began(
     serving.dispatching = connection
     children: set[int] = set()
     if connection.loop.listener.forking:
-        hub.prepare_fork(connection)
+        forks.prepare(hub, connection)
         children = set(getattr(server, "active_children", None) or ())
     return connection, server, children
 
@@ -223,9 +223,9 @@ def _process_ended(
 ) -> None:
     connection, server, before = token
     hub.serving.dispatching = None
-    if connection.forked and not hub.in_child:
+    if connection.forked and not hub.post.in_child:
         for pid in set(getattr(server, "active_children", None) or ()) - before:
-            hub.post_of_child(("forked", connection.key, pid))
+            hub.post.send_of_child(("forked", connection.key, pid))
         hub.forget_connection(connection)
     elif error is not None and not connection.over and connection.dispatch is None:
         connection.marks.append((Kind.HANDLER_ENDED, clock(), type(error).__name__, False))
@@ -238,7 +238,7 @@ def _finish_began(server: Any, request: Any, *args: Any, **kwargs: Any) -> Conne
     now, loop = clock(), connection.loop
     connection.handling = True
     connection.handler_ns = now
-    if hub.in_child:
+    if hub.post.in_child:
         connection.dispatch = names.PROCESS
     elif threading.get_ident() != connection.thread_id:
         connection.dispatch = names.THREAD
@@ -247,7 +247,7 @@ def _finish_began(server: Any, request: Any, *args: Any, **kwargs: Any) -> Conne
         loop.turn(names.LOOP_INLINE, now, connection.key)
     connection.marks.append((Kind.HANDLER_BEGAN, now, connection.dispatch))
     hub.serving.connection = connection
-    if hub.in_child:
+    if hub.post.in_child:
         hub.hand_over(connection, names.HANDLE, now)
     return connection
 
@@ -272,7 +272,7 @@ def _close_began(server: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
     connection = hub.find(request)
     if connection is None or connection.stage == _CLOSING:
         return None
-    if connection.forked and not hub.in_child:
+    if connection.forked and not hub.post.in_child:
         return None  # the parent closes its copy; the connection lives on in the child
     connection.stage = _CLOSING
     return connection, hub.kernel.closing(request)
@@ -285,8 +285,8 @@ def _close_ended(
     if connection.dispatch == names.INLINE:
         note_blocking(connection, names.LOOP_INLINE)
     hub.closed(connection, closing)
-    if hub.in_child and hub.output is not None and not hub.output.child_flush():
-        hub.post(("flush_in_vain", os.getpid()))
+    if hub.post.in_child and hub.output is not None and not hub.output.child_flush():
+        hub.post.send(("flush_in_vain", os.getpid()))
 
 
 def note_blocking(connection: Connection, activity: str) -> None:

@@ -17,6 +17,8 @@ from tcpwatch.patches.wrap import hide, ours
 
 ours(__file__)
 
+_READING: Final = (HEAD, APP)
+
 _UNBUFFERED: Final = getattr(socketserver, "_SocketWriter", ())
 """A buffered wfile hands its bytes over when it likes; then there is no `respond` to be seen."""
 
@@ -57,7 +59,7 @@ def _reader(connection: Connection, readinto: Callable[[Any], int]) -> Callable[
         if stage == WAITING:
             if count:
                 connection.first_byte(clock()).received = count
-        elif stage == APP or stage == HEAD:
+        elif stage in _READING:
             _received(connection, count, began)
         return count
 

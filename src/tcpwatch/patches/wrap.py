@@ -57,6 +57,7 @@ class Patch:
 
     @property
     def part(self) -> str:
+        """Return Class.method, the name under which errors are counted."""
         return f"{self.owner.__name__}.{self.hook.name}"
 
     def remove(self) -> bool:

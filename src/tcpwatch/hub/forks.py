@@ -1,0 +1,61 @@
+"""What a fork means: a child for one connection, or a process that is none of our business."""
+
+from __future__ import annotations
+
+import os
+import threading
+from time import monotonic_ns as clock
+from typing import TYPE_CHECKING
+
+from tcpwatch import names
+from tcpwatch.hub.connection import Connection
+from tcpwatch.hub.relay import Message
+
+if TYPE_CHECKING:
+    from tcpwatch.hub.registry import Hub
+
+
+def register(hub: Hub) -> None:
+    """Hear of every fork; there is no taking this back, so a hub does it once."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            after_in_child=lambda: _in_child(hub), after_in_parent=lambda: _in_parent(hub)
+        )
+
+
+def prepare(hub: Hub, connection: Connection) -> None:
+    """The loop is about to fork for `connection`: its marks so far go ahead of the child's."""
+    if hub.post.relay is None:
+        hub.start_worker()
+        hub.post.open_relay(lambda message: _flushed_in_vain(hub, message))
+    hub.hand_over(connection, names.DISPATCH, connection.accepted_ns)
+
+
+def _flushed_in_vain(hub: Hub, message: Message) -> bool:
+    if message[0] != "flush_in_vain":
+        return False
+    hub.flush_in_vain_ns = clock()
+    return True
+
+
+def _in_parent(hub: Hub) -> None:
+    connection = hub.serving.dispatching
+    if connection is not None and not connection.handling:
+        connection.forked = True
+
+
+def _in_child(hub: Hub) -> None:
+    if not hub.active:
+        return
+    connection = hub.serving.dispatching
+    hub.lock = threading.RLock()
+    hub.clear_connections()
+    if connection is None or connection.handling:
+        # Somebody else's fork. If this process serves too, it starts as if just installed.
+        hub.pid = os.getpid()
+        hub.forget()
+        return
+    hub.post.become_child()
+    connection.pid = os.getpid()
+    connection.marks = []
+    hub.adopt_connection(connection)

@@ -1,0 +1,98 @@
+"""The post: messages from serving threads to the worker, wherever it is.
+
+The worker is a thread of this process; or the far end of a relay, for a forked child and for a
+forking server that has left its worker to the helper.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+
+from tcpwatch.hub.relay import Message, Relay, receive
+from tcpwatch.hub.worker import Worker
+
+_HURRY = 256
+"""With this many messages waiting the worker is woken before its next tick."""
+
+_CHILD_PATIENCE = 0.05
+"""Seconds that a child waits for room in the relay; its parent's loop waits for nothing."""
+
+
+class Post:
+    """Carries messages; a full queue loses its oldest, and every loss is counted in `dropped`."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.queue: deque[Message] = deque()
+        self.dropped: Counter[str] = Counter()
+        self.worker: Worker | None = None
+        self.relay: Relay | None = None
+        self.remote = False
+        """Whether the worker is the helper's."""
+        self.in_child = False
+        """Whether this process was forked to serve one connection."""
+
+    def send(self, message: Message) -> None:
+        """Send a message to the worker."""
+        if self.remote or self.in_child:
+            self._relay(message, _CHILD_PATIENCE if self.in_child else 0.0)
+            return
+        queue = self.queue
+        if len(queue) >= self.capacity:
+            try:
+                queue.popleft()
+                self.dropped["queue_full"] += 1
+            except IndexError:  # the worker was faster
+                pass
+        queue.append(message)
+        if len(queue) > _HURRY and self.worker is not None:
+            self.worker.wake.set()
+
+    def send_of_child(self, message: Message) -> None:
+        """Send a message about a child by the way of the child's own, so that none overtakes."""
+        if self.relay is not None and not self.remote:
+            self._relay(message, _CHILD_PATIENCE)
+        else:
+            self.send(message)
+
+    def _relay(self, message: Message, patience: float) -> None:
+        if self.relay is None:
+            self.dropped["no_relay"] += 1
+        elif not self.relay.send(message, patience):
+            self.dropped["relay_full"] += 1
+
+    def employ(self, worker: Worker) -> None:
+        """Have a worker of this process take the messages, on a daemon thread."""
+        self.worker = worker
+        threading.Thread(target=worker.run, name="tcpwatch-worker", daemon=True).start()
+
+    def open_relay(self, take: Callable[[Message], bool]) -> None:
+        """Let forked children send to this process's worker.
+
+        `take` sees each message first and says whether it has dealt with it.
+        """
+        relay = self.relay = Relay()
+        threading.Thread(
+            target=self._collect, args=(relay, take), name="tcpwatch-relay", daemon=True
+        ).start()
+
+    def _collect(self, relay: Relay, take: Callable[[Message], bool]) -> None:
+        while (message := receive(relay.far_end)) is not None:
+            if not take(message):
+                self.queue.append(message)
+
+    def reset(self) -> None:
+        """Forget everything: a process that was forked for something else, or an uninstall."""
+        if self.worker is not None:
+            self.worker.stop()
+        self.queue = deque()
+        self.worker = self.relay = None
+        self.remote = self.in_child = False
+
+    def become_child(self) -> None:
+        """From now on this is a child that serves one connection: the relay is the only way."""
+        self.queue = deque()
+        self.worker = None
+        self.in_child = True

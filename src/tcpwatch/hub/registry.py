@@ -1,0 +1,293 @@
+"""The hub: the loops and connections that are watched now, and what happens to them.
+
+One per process. The serving threads' side takes no lock: dictionaries and deques are atomic under
+the GIL, and each connection is one thread's at a time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import threading
+import weakref
+from collections import Counter, deque
+from collections.abc import Callable
+from time import monotonic_ns as clock
+from time import time_ns as wall_clock
+from typing import Any, Final
+
+from tcpwatch import names
+from tcpwatch.core.marks import Accepted, Closing, Kind, Mark
+from tcpwatch.guard import guard
+from tcpwatch.hub import forks
+from tcpwatch.hub.connection import Connection
+from tcpwatch.hub.loop import Listener, Loop
+from tcpwatch.hub.output import Output, Sink
+from tcpwatch.hub.post import Post
+from tcpwatch.hub.snapshot import describe
+from tcpwatch.hub.stall import StallWatch
+from tcpwatch.hub.worker import Worker
+from tcpwatch.kernel.reader import Kernel
+from tcpwatch.settings import Settings
+
+Opener = Callable[["Hub", bool], Output]
+"""Makes the way out at the first accept; its second argument: does the accepting process fork?"""
+
+_RETIRED: Final = 64
+_SETTLING: Final = 1.0
+
+
+class Serving(threading.local):
+    """What this thread does: the loop it runs, the connection it accepts, dispatches or serves."""
+
+    loop: Loop | None = None
+    accepting: Connection | None = None
+    dispatching: Connection | None = None
+    connection: Connection | None = None
+
+
+class Hub:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self.settings = Settings()
+        self.kernel = Kernel()
+        self.active = False
+        self.serving = Serving()
+        self.post = Post(self.settings.queue_size)
+        self.output: Output | None = None
+        self.opener: Opener | None = None
+        self.opened: Callable[[], None] = lambda: None
+        self.connections: dict[int, Connection] = {}
+        self.loops: dict[int, Loop] = {}
+        self.retired: deque[Loop] = deque(maxlen=_RETIRED)
+        self.kept: Counter[str] = Counter()
+        self.self_ns = 0
+        self.flush_in_vain_ns = 0
+        self.pid = os.getpid()
+        self.lock = threading.RLock()
+        self._by_socket: dict[int, Connection] = {}
+        self._keys = itertools.count(1)
+        self._hears_forks = False
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def start(self, settings: Settings, opener: Opener) -> None:
+        """Begin to watch; called by install()."""
+        self.settings, self.opener = settings, opener
+        self.post.capacity = settings.queue_size
+        guard.strict = settings.strict
+        self.active = True
+        if not self._hears_forks:
+            self._hears_forks = True
+            forks.register(self)
+
+    def stop(self, outcome: str) -> None:
+        """Watch no longer; what is open ends as `outcome` (uninstalled or server_shutdown)."""
+        self.active = False
+        for connection in list(self.connections.values()):
+            self.abandon(connection, outcome)
+        for loop in list(self.loops.values()):
+            loop.stop(clock())
+            self.report(loop)
+        worker = self.post.worker
+        if self.post.remote:
+            self.post.send(("abandon", outcome))
+        elif worker is not None and worker.settle(_SETTLING):
+            worker.abandon_all(outcome)
+
+    def forget(self) -> None:
+        """Drop the loops, the worker and the way out: the next accept starts afresh."""
+        self.post.reset()
+        self.output = None
+        self.loops.clear()
+        self.retired.clear()
+
+    def open(self, forking: bool) -> Output:
+        """Open the way out, at the first accept; later calls return the same."""
+        with self.lock:
+            if self.output is None:
+                assert self.opener is not None
+                self.output = self.opener(self, forking)
+                self.opened()
+            return self.output
+
+    def start_worker(self) -> Worker:
+        """Start the worker in this process, once."""
+        with self.lock:
+            worker = self.post.worker
+            if worker is None:
+                settings = self.settings
+                watch = StallWatch(
+                    lambda: list(self.loops.values()),
+                    lambda key: describe(self, key),
+                    settings.stall,
+                )
+                worker = Worker(self.post, self.loop_by_key, self._sinks, watch, settings.blame_min)
+                self.post.employ(worker)
+            return worker
+
+    def _sinks(self) -> list[Sink]:
+        return self.output.sinks if self.output is not None else []
+
+    # -- loops -----------------------------------------------------------------------------------
+
+    def add_loop(self, identity: int, listener: Listener, sock: socket.socket | None) -> Loop:
+        """Watch the loop of the server with this id(); `listener.key` is ignored and set here."""
+        loop = Loop(listener._replace(key=next(self._keys)), sock, self.kernel)
+        self.loops[identity] = loop
+        return loop
+
+    def retire(self, identity: int) -> None:
+        """The server of a loop is gone; what the loop has counted is remembered for a while."""
+        loop = self.loops.pop(identity, None)
+        if loop is not None:
+            loop.sock = None
+            self.retired.append(loop)
+
+    def all_loops(self) -> list[Loop]:
+        """Return the loops that are or were watched, for counters that must not run backwards."""
+        return [*self.loops.values(), *self.retired]
+
+    def loop_by_key(self, key: int) -> Loop | None:
+        """Return the loop whose listener has this key."""
+        return next((loop for loop in self.all_loops() if loop.listener.key == key), None)
+
+    def loop_began(self, loop: Loop) -> None:
+        """The loop's thread has entered its turn: from now on somebody should look at it."""
+        loop.running = True
+        loop.thread_id = threading.get_ident()
+        if self.post.worker is None and not loop.listener.forking and not self.post.remote:
+            self.start_worker()
+
+    def report(self, loop: Loop) -> None:
+        """Tell a worker in another process what the loop does now."""
+        if self.post.remote and not self.post.in_child:
+            state = loop.state_of_affairs()
+            state["self_ns"] = self.self_ns
+            state["self_errors"] = dict(guard.errors)
+            state["self_dropped"] = dict(self.post.dropped)
+            self.post.send(("loop", tuple(loop.listener), state))
+
+    # -- connections -----------------------------------------------------------------------------
+
+    def accept(self, loop: Loop, sock: socket.socket, peer: Any, now: int) -> Connection:
+        """A watched loop's kernel accept has returned `sock`; it is not shaken hands with yet.
+
+        It is not bound yet either: TLS makes another object of it.
+        """
+        kernel = self.kernel
+        facts = kernel.accepted(sock)
+        output = self.output or self.open(loop.listener.forking)
+        since = facts.since_data_sent_ms * 1_000_000 if facts is not None else None
+        wait = loop.wait_of(since, now)
+        loop.read_queue(now)
+        loop.accepted += 1
+        trace_id, span_id = output.allocate()
+        key = next(self._keys)
+        accepted = Accepted(
+            wall_clock() - (clock() - now),
+            loop.listener.key,
+            wait,
+            loop.depth,
+            loop.limit,
+            facts.state if facts is not None else None,
+            _address(peer) if self.settings.peer_address else None,
+            _own_address(sock),
+            kernel.cookie(sock),
+            facts.rtt_us if facts is not None else None,
+            facts.synack_retransmits if facts is not None else None,
+            trace_id,
+            span_id,
+        )
+        connection = Connection(key, loop, now, threading.get_ident(), accepted)
+        loop.connection = key
+        self.connections[key] = connection
+        if wait is not None and wait >= self.settings.blame_min * 1e9:
+            history = loop.take_history(now, key)
+            self.post.send(("history", loop.listener.key, history))
+        return connection
+
+    def adopt_connection(self, connection: Connection) -> None:
+        """Take over a connection that another process has accepted."""
+        self.connections[connection.key] = connection
+        self._by_socket[connection.socket_id] = connection
+
+    def bind(self, connection: Connection, sock: Any) -> None:
+        """From now on `sock` (what get_request returned: often wrapped) is this connection's."""
+        identity = connection.socket_id = id(sock)
+        self._by_socket[identity] = connection
+        try:
+            connection.socket_ref = weakref.ref(sock, lambda _: self._collected(connection))
+        except TypeError:  # not everything that get_request may return can be referenced weakly
+            connection.socket_ref = None
+
+    def _collected(self, connection: Connection) -> None:
+        if not connection.over and not connection.forked and connection.pid == os.getpid():
+            self.closed(connection, None)
+
+    def find(self, sock: Any) -> Connection | None:
+        """Return the connection of a socket, None if it is not watched."""
+        return self._by_socket.get(id(sock))
+
+    def hand_over(self, connection: Connection, phase: str, now: int) -> None:
+        """Give the marks made so far to the worker; they led to `phase` at `now`."""
+        marks = connection.take_marks((phase, now))
+        if marks:
+            self.post.send(("marks", connection.key, marks))
+
+    def closed(self, connection: Connection, closing: Closing | None) -> None:
+        """The connection's socket is closed."""
+        now = clock()
+        facts = tuple(closing) if closing is not None else None
+        self._end(connection, (Kind.CLOSED, now, facts), now)
+
+    def abandon(self, connection: Connection, outcome: str) -> None:
+        """The connection goes on without us, or ends with the process."""
+        exchange = connection.exchange
+        if exchange is not None and not exchange.ended and self.output is not None:
+            exchange.ended = True
+            try:
+                self.output.requests.end(connection, exchange)
+            except Exception as error:
+                guard.caught("request span", error)
+        now = clock()
+        self._end(connection, (Kind.ABANDONED, now, outcome), now)
+
+    def _end(self, connection: Connection, mark: Mark, now: int) -> None:
+        if connection.over:
+            return
+        connection.over = True
+        connection.marks.append(mark)
+        self.forget_connection(connection)
+        self.hand_over(connection, names.CLOSE, now)
+
+    def forget_connection(self, connection: Connection) -> None:
+        """This process has nothing to do with the connection any longer."""
+        self.connections.pop(connection.key, None)
+        self._by_socket.pop(connection.socket_id, None)
+
+    def clear_connections(self) -> None:
+        """None of the connections is this process's."""
+        self.connections.clear()
+        self._by_socket.clear()
+
+
+def _address(address: Any) -> tuple[str, int | None] | None:
+    """Return (address, port) of a socket address of any family; None if it has no name."""
+    if isinstance(address, tuple) and len(address) >= 2:
+        return str(address[0]), int(address[1])
+    if isinstance(address, bytes):
+        address = "@" + address[1:].decode("utf-8", "replace")
+    return (str(address), None) if address else None
+
+
+def _own_address(sock: socket.socket) -> tuple[str, int | None] | None:
+    try:
+        return _address(sock.getsockname())
+    except OSError:
+        return None
+
+
+hub = Hub()
