@@ -17,7 +17,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -28,19 +28,20 @@ from click.testing import CliRunner
 from tcpwatch import names
 from tcpwatch.cli.commands import tcpwatch as command
 from tcpwatch.core.marks import Kind
-from tcpwatch.core.timeline import BEFORE_TLS, OVER, TRANSITIONS
+from tcpwatch.core.transitions import BEFORE_TLS, OVER, TRANSITIONS
 from tcpwatch.settings import Settings
 from tcpwatch.view import glossary
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(
-    r"(?P<begin><!-- generated: (?P<name>[a-z: _]+) -->\n)(?P<body>.*?)(?P<end><!-- end: (?P=name) -->)",
+    r"(?P<begin><!-- generated: (?P<name>[a-z: _]+) -->\n)(?P<body>.*?)"
+    r"(?P<end><!-- end: (?P=name) -->)",
     re.DOTALL,
 )
 QUICK_SECONDS = 3.0
 USUAL_SECONDS = 15.0
-PATIENCE = 120.0
+PATIENCE = 50.0
 
 
 # -- exact blocks --------------------------------------------------------------------------------
@@ -104,8 +105,9 @@ def timeline() -> str:
 def _everywhere(kind: str, moves: dict[str, str]) -> str:
     (target,) = set(moves.values())
     but = [f"`{phase}`" for phase in names.PHASES if phase not in moves]
+    listed = " and ".join(part for part in (", ".join(but[:-1]), but[-1]) if part)
     where = "the connection is over" if target == OVER else f"the phase is `{target}`"
-    return f"- `{kind}` in any phase but {' and '.join([', '.join(but[:-1])] * (len(but) > 1) + but[-1:])}: {where}."
+    return f"- `{kind}` in any phase but {listed}: {where}."
 
 
 def chain() -> str:
@@ -191,7 +193,7 @@ def patched() -> str:
 
 def cost() -> str:
     """Return the system calls that a connection costs."""
-    calls = [f"{often} × `{call}`" for call, often in probed("cost")["calls"].items()]
+    calls = [f"{often} x `{call}`" for call, often in probed("cost")["calls"].items()]
     return "- System calls added per connection: " + ", ".join(calls) + ".\n"
 
 
@@ -220,16 +222,17 @@ def demo_output(seconds: float) -> str:
 def demo(seconds: float) -> str:
     """Return the demo's answer to the question why the second client waited, and its evidence."""
     lines = demo_output(seconds).partition("What happened")[2].splitlines()
+    picture = _from(lines, r"^client C at ", len(lines))
     parts = (
         _from(lines, r"^Act 1", 1),
         _from(lines, r"^ - Client C ", 1, hanging=True),
         _from(lines, r"^ - Client B ", 1, hanging=True),
-        _from(lines, r"^client C at ", 2),
-        _from(lines, r"^  Why it waited: ", 1),
+        picture[:2],
+        _from(picture, r"^  Why it waited: ", 1, hanging=True),
     )
     text = "$ make demo"
     for part in parts:
-        gap = "\n...\n" if part[0][0] not in " " else "\n"
+        gap = "\n...\n" if part[0][0] != " " else "\n"
         text += gap + "\n".join(line.rstrip() for line in part)
     return fenced(text)
 
@@ -259,10 +262,14 @@ def without_numbers(text: str) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a block comes from: `make(quick)`; `measured` if its numbers differ each time."""
+    """Where a block comes from; `measured` if its numbers differ each time.
 
-    make: Callable[[bool], str]
+    `write` is used instead of `make` when the block is written, if that takes its time.
+    """
+
+    make: Callable[[], str]
     measured: bool = False
+    write: Callable[[], str] | None = None
 
     def same(self, old: str, new: str) -> bool:
         """Say whether a block that says `old` need not be changed to `new`."""
@@ -272,15 +279,15 @@ class Source:
 
 
 SOURCES: dict[str, Source] = {
-    "settings": Source(lambda quick: settings()),
-    "phases": Source(lambda quick: phases()),
-    "chain": Source(lambda quick: chain()),
-    "timeline": Source(lambda quick: timeline()),
-    "help": Source(lambda quick: help_text()),
-    "help demo": Source(lambda quick: help_text("demo")),
-    "patched": Source(lambda quick: patched()),
-    "cost": Source(lambda quick: cost()),
-    "demo": Source(lambda quick: demo(QUICK_SECONDS if quick else USUAL_SECONDS), measured=True),
+    "settings": Source(settings),
+    "phases": Source(phases),
+    "chain": Source(chain),
+    "timeline": Source(timeline),
+    "help": Source(help_text),
+    "help demo": Source(lambda: help_text("demo")),
+    "patched": Source(patched),
+    "cost": Source(cost),
+    "demo": Source(lambda: demo(QUICK_SECONDS), True, lambda: demo(USUAL_SECONDS)),
 }
 
 
@@ -288,11 +295,11 @@ def source(name: str) -> Source:
     """Return a block's source; `symptom: NAME` is one of probes.py's."""
     kind, _, which = name.partition(": ")
     if kind == "symptom":
-        return Source(lambda quick: symptom(which), measured=True)
+        return Source(lambda: symptom(which), measured=True)
     return SOURCES[name]
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Return a Markdown table."""
     lines = [head, ("---",) * len(head), *rows]
     return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
@@ -311,7 +318,7 @@ def blocks(document: Path) -> Iterator[tuple[str, str]]:
 
 def is_stale(name: str, body: str) -> bool:
     """Say whether a block no longer says what its source says."""
-    return not source(name).same(body, source(name).make(True))
+    return not source(name).same(body, source(name).make())
 
 
 def rewritten(text: str) -> str:
@@ -320,7 +327,7 @@ def rewritten(text: str) -> str:
     def anew(found: re.Match[str]) -> str:
         name, body = found["name"], found["body"]
         if is_stale(name, body):
-            body = source(name).make(False) or body
+            body = (source(name).write or source(name).make)()
         return found["begin"] + body + found["end"]
 
     return BLOCK.sub(anew, text)

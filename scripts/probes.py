@@ -395,7 +395,7 @@ def drain() -> list[str]:
             "tcpwatch.phase.respond",
             "tcpwatch.phase.drain",
         )
-        assert value_of(lines, "tcpwatch.phase.drain") >= 0.01
+        assert value_of(lines, "tcpwatch.phase.drain") >= 0.009
         return lines
 
 

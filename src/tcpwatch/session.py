@@ -63,7 +63,7 @@ class Session:
             self._say(chosen.banner, self._summary(tracer or meter))
 
     def _summary(self, given: object) -> str:
-        places = ", ".join(sorted({name.rpartition(".")[0] for name in applied.names()}))
+        places = ", ".join(applied.modules())
         where = "the given OpenTelemetry providers" if given else destination()
         note = "" if self._handles_sigterm else "; SIGTERM is not covered"
         return f"watching {places}; telemetry goes to {where}{note}"

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import fields
@@ -121,14 +122,14 @@ def mentioned(text: str) -> Iterator[str]:
     for written in WRITTEN.findall(without_code(text)):
         if DOTTED.fullmatch(written.removesuffix("()")):
             yield written.removesuffix("()")
-    yield from re.findall(r"(?<![\w./])tcpwatch\.[a-z_]+(?:\.[a-z_]+)*(?:\.\*)?(?![\w(])", text)
+    yield from re.findall(r"(?<![\w./])tcpwatch\.[a-z_]+(?:\.[a-z_]+)*(?:\.\*)?(?![\w(]|\.<)", text)
 
 
 def exists(name: str) -> bool:
     """Say whether telemetry has this name (`.*` stands for any end), or Python does."""
     if name.endswith(".*"):
         return any(known.startswith(name[:-1]) for known in NAMES)
-    return name in NAMES or name.startswith(names.PHASE_PREFIX + "<") or is_python(name)
+    return name in NAMES or is_python(name)
 
 
 def is_python(name: str) -> bool:

@@ -11,25 +11,48 @@ from tests.live.seen import JIFFY, Seen, number, phases
 from tests.live.wire import local_port, parse, read_all, read_response, request_bytes
 
 PAUSE = 0.15
-"""Seconds that a client takes over something; what the server sees may be a little more."""
+"""Seconds that a client takes over something."""
+STEP = 0.002
+"""By so much may two clocks and a timer differ."""
 KEEP = {"Connection": "keep-alive"}
 
 
-def about(seconds: float, late: float = 0.05) -> object:
-    """Compare equal to a duration of at least these seconds, less a timer's step, and few more."""
-    return pytest.approx(seconds + late / 2 - 0.001, abs=late / 2 + 0.001)
+class Stopwatch:
+    """What the client knows: how long it paused at least, and how long everything took at most."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self.paused = 0.0
+
+    def pause(self) -> None:
+        """Do nothing for a while: the scenario, not a wait for something to happen."""
+        began = time.monotonic()
+        time.sleep(PAUSE)
+        self.paused += time.monotonic() - began
+
+    def explains(self, seconds: float) -> bool:
+        """Say whether this is the duration of the pause, and nothing that took no time."""
+        return self.paused - STEP <= seconds <= time.monotonic() - self._began + STEP
 
 
 def test_an_idle_server_shows_no_wait_that_nobody_had(start: Start, seen: Seen) -> None:
-    """Of 200 requests one after another on a threaded server at most 2 % waited over 1 ms."""
+    """Of 200 requests one after another on a threaded server at most 2 % report a wait over 1 ms.
+
+    Only requests that were answered at once are judged: in the others somebody may have waited.
+    """
     server = start()
+    took: dict[object, float] = {}
     for _ in range(200):
+        began = time.monotonic()
         with server.connect() as client:
             client.sendall(request_bytes("/"))
             assert read_response(client).body == b"hello"
-    waits = [number(s, "tcpwatch.phase.accept_queue") for s in seen.wait_connections(200)]
-    assert len(waits) == 200
-    assert len([wait for wait in waits if wait > 0.001]) <= 4
+            took[local_port(client)] = time.monotonic() - began
+    connections = seen.wait_connections(200)
+    at_once = [s for s in connections if took[s.attributes["network.peer.port"]] < JIFFY]
+    assert len(at_once) > 100
+    waits = [number(span, "tcpwatch.phase.accept_queue") for span in at_once]
+    assert len([wait for wait in waits if wait > 0.001]) <= 0.02 * len(waits)
 
 
 def test_a_busy_interpreter_is_a_wait(start: Start, seen: Seen) -> None:
@@ -56,14 +79,15 @@ def test_a_client_that_says_nothing_is_idle(start: Start, seen: Seen) -> None:
     """Time from accept to the first byte is `idle`."""
     server = start()
     server.get("/")
+    watch = Stopwatch()
     with server.connect() as client:
-        time.sleep(PAUSE)
+        watch.pause()
         client.sendall(request_bytes("/"))
         read_all(client)
-        connection = seen.connection_of(local_port(client))
+        assert watch.explains(phases(seen.connection_of(local_port(client)))["idle"])
         request = seen.request_of(local_port(client))
-    assert phases(connection)["idle"] == about(PAUSE)
-    assert request.start_ns - connection.start_ns >= (PAUSE - 0.001) * 1e9
+        connection = seen.connection_of(local_port(client))
+    assert (request.start_ns - connection.start_ns) / 1e9 >= watch.paused - STEP
 
 
 def test_a_slow_head_is_read_head(start: Start, seen: Seen) -> None:
@@ -71,16 +95,17 @@ def test_a_slow_head_is_read_head(start: Start, seen: Seen) -> None:
     server = start()
     server.get("/")
     data = request_bytes("/")
+    watch = Stopwatch()
     with server.connect() as client:
         client.sendall(data[:10])
-        time.sleep(PAUSE)
+        watch.pause()
         client.sendall(data[10:])
         read_all(client)
         connection = seen.connection_of(local_port(client))
         request = seen.request_of(local_port(client))
-    assert phases(connection)["read_head"] == about(PAUSE)
+    assert watch.explains(phases(connection)["read_head"])
     assert phases(request)["read_head"] == pytest.approx(phases(connection)["read_head"], abs=1e-6)
-    assert request.duration >= PAUSE - 0.001
+    assert request.duration >= watch.paused - STEP
 
 
 def test_a_slow_view_is_app(start: Start, seen: Seen) -> None:
@@ -89,23 +114,26 @@ def test_a_slow_view_is_app(start: Start, seen: Seen) -> None:
     server.get("/")
     with server.connect() as client:
         client.sendall(request_bytes(f"/slow?s={PAUSE}"))
-        read_all(client)
-        connection = seen.connection_of(local_port(client))
-    assert phases(connection)["app"] == about(PAUSE)
-    assert phases(connection)["respond"] < 0.02
+        view = parse(read_all(client)).json
+        told = phases(seen.connection_of(local_port(client)))
+    slept = view["ended"] - view["began"]
+    assert slept <= told["app"] <= slept + sum(told.values()) / 2
+    assert told["respond"] < slept
 
 
 def test_a_slow_reader_is_respond(start: Start, seen: Seen) -> None:
     """Time that the kernel takes no more bytes of the response is `respond`, and `rwnd_limited`."""
     server = start()
     server.get("/")
+    watch = Stopwatch()
     with server.connect() as client:
         client.sendall(request_bytes("/big?n=20000000"))
-        time.sleep(PAUSE)
+        watch.pause()
         assert len(read_all(client)) > 20_000_000
         connection = seen.connection_of(local_port(client))
         request = seen.request_of(local_port(client))
-    assert phases(connection)["respond"] >= PAUSE - 0.05
+    # The view makes its 20 MB during the pause, so a little of it is the view's.
+    assert phases(connection)["respond"] >= watch.paused / 2
     assert phases(request)["respond"] == pytest.approx(phases(connection)["respond"], abs=1e-6)
     assert number(connection, "tcpwatch.tcp.rwnd_limited") > PAUSE / 2
     # What was still in the kernel's buffer when the server closed is unacked, not lost.
@@ -122,7 +150,7 @@ def test_werkzeug_lingers_in_drain(start: Start, seen: Seen) -> None:
         read_all(client)
         connection = seen.connection_of(local_port(client))
         request = seen.request_of(local_port(client))
-    assert 0.009 <= phases(connection)["drain"] <= 0.03
+    assert phases(connection)["drain"] >= 0.009
     assert request.duration < connection.duration - 0.009
 
 
@@ -130,13 +158,15 @@ def test_a_stream_lasts_as_long_as_its_chunks(start: Start, seen: Seen) -> None:
     """A streamed response is `respond` from its first chunk to its last, and the span covers it."""
     server = start()
     server.get("/")
+    watch = Stopwatch()
+    watch.paused = 0.2  # which is the view's: three chunks with 0.1 s between them
     with server.connect() as client:
         client.sendall(request_bytes("/stream"))
         assert b"2\n" in read_all(client)
         connection = seen.connection_of(local_port(client))
         request = seen.request_of(local_port(client))
-    assert phases(connection)["respond"] == about(0.2)
-    assert request.duration == about(0.2)
+    assert watch.explains(phases(connection)["respond"])
+    assert watch.explains(request.duration)
     assert number(request, "http.response.status_code") == 200
 
 
@@ -145,28 +175,32 @@ def test_a_slow_upload_is_body_wait(start: Start, seen: Seen) -> None:
     server = start()
     server.get("/")
     data = request_bytes("/upload", method="POST", body=b"x" * 1000)
+    watch = Stopwatch()
     with server.connect() as client:
         client.sendall(data[:-500])
-        time.sleep(PAUSE)
+        watch.pause()
         client.sendall(data[-500:])
         assert parse(read_all(client)).json == {"read": 1000}
         request = seen.request_of(local_port(client))
-    assert number(request, "tcpwatch.request.body_wait") == about(PAUSE)
+    assert watch.explains(number(request, "tcpwatch.request.body_wait"))
     assert phases(request)["app"] >= number(request, "tcpwatch.request.body_wait")
 
 
 def test_keep_alive_waits_are_idle(start: Start, seen: Seen) -> None:
     """Time between two requests of a connection is `idle` and in no request."""
     server = start("--server", "plain")
+    watch = Stopwatch()
     with server.connect() as client:
-        for pause in (0, PAUSE):
-            time.sleep(pause)
-            client.sendall(request_bytes("/", KEEP))
-            read_response(client)
         port = local_port(client)
+        client.sendall(request_bytes("/", KEEP))
+        read_response(client)
+        watch.pause()
+        client.sendall(request_bytes("/", KEEP))
+        read_response(client)
     connection = seen.connection_of(port)
-    assert phases(connection)["idle"] == about(PAUSE)
-    assert all(request.duration < PAUSE for request in seen.wait_requests(2))
+    assert watch.explains(phases(connection)["idle"])
+    first, second = seen.wait_requests(2)
+    assert (second.start_ns - first.end_ns) / 1e9 >= watch.paused - STEP
 
 
 @pytest.mark.parametrize("server", ["flask", "plain"])
@@ -176,15 +210,16 @@ def test_a_handshake_has_its_own_phase(
     """A TLS handshake that takes its time is `tls_handshake`, not accept_queue."""
     running = start("--server", server, "--certificate", certificate)
     running.get("/")
+    watch = Stopwatch()
     with running.raw() as client:
         port = local_port(client)
-        time.sleep(PAUSE)
+        watch.pause()
         with running.wrap(client) as secured:
             secured.sendall(request_bytes("/"))
             read_all(secured)
     connection = seen.connection_of(port)
-    assert phases(connection)["tls_handshake"] == about(PAUSE)
-    assert phases(connection)["accept_queue"] < 0.01
+    assert watch.explains(phases(connection)["tls_handshake"])
+    assert phases(connection)["accept_queue"] < watch.paused
     assert connection.attributes["tls.protocol.name"] == "tls"
     assert connection.attributes["tls.protocol.version"] == "1.3"
     assert connection.attributes["tls.cipher"]
@@ -194,13 +229,14 @@ def test_a_handshake_has_its_own_phase(
 def test_a_protocol_of_its_own_is_handle(start: Start, seen: Seen) -> None:
     """A handler that speaks no HTTP has one phase between dispatch and close: `handle`."""
     server = start("--server", "echo")
+    watch = Stopwatch()
     with server.connect() as client:
         port = local_port(client)
         client.sendall(b"one\n")
         assert client.recv(10) == b"one\n"
-        time.sleep(PAUSE)
+        watch.pause()
     connection = seen.connection_of(port)
-    assert phases(connection)["handle"] == about(PAUSE)
+    assert watch.explains(phases(connection)["handle"])
     assert set(phases(connection)) <= {"accept_queue", "dispatch", "handle", "close"}
     assert number(connection, "tcpwatch.tcp.bytes_received") == 4
     assert number(connection, "tcpwatch.tcp.bytes_sent") == 4
@@ -210,7 +246,7 @@ def test_a_phase_span_names_the_code_that_ran(start: Start, seen: Seen) -> None:
     """A phase worth a bar is a child span with the method that the server's class runs for it."""
     server = start()
     with server.connect() as client:
-        time.sleep(PAUSE)
+        Stopwatch().pause()
         client.sendall(request_bytes(f"/slow?s={PAUSE}"))
         read_all(client)
         connection = seen.connection_of(local_port(client))

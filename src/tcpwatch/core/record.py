@@ -76,6 +76,11 @@ class ConnectionRecord:
     anomalies: int
 
     @property
+    def sampled(self) -> bool:
+        """Return whether the head decision, or an exported request of its, wants it exported."""
+        return self.requests_exported or bool(self.flags)
+
+    @property
     def seconds(self) -> float:
         """Return its lifetime."""
         return (self.end_ns - self.start_ns) / 1e9

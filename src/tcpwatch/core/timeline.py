@@ -97,6 +97,11 @@ class Timeline:
         """Return whether the connection has ended."""
         return self.phase == OVER
 
+    @property
+    def sampled(self) -> bool:
+        """Return whether its span will be exported, as far as that is decided."""
+        return self.requests_exported or bool(self.flags)
+
     def feed(self, marks: Iterable[Mark]) -> None:
         """Take marks in the order in which they were made; times that run backwards are clamped."""
         for mark in marks:
@@ -205,7 +210,7 @@ class Timeline:
         exchanged, phases = Exchanged(*mark[2]), self._exchange_phases
         self.count += 1
         end = now - phases[names.DRAIN] if left == names.DRAIN else now
-        self.requests_exported = self.requests_exported or exchanged.exported
+        self.requests_exported = self.requests_exported or bool(exchanged.flags)
         if exchanged.refused:
             self._signs.bad_request = True
             self._signs.refused_status = exchanged.status

@@ -51,6 +51,11 @@ def listener_attributes(listener: Listener) -> Attributes:
     return found
 
 
+def connection_name(listener: Listener) -> str:
+    """Return the name of a connection span of this listener."""
+    return names.SPAN_UNIX if listener.transport == "unix" else names.SPAN_TCP
+
+
 def connection_attributes(record: ConnectionRecord, listener: Listener) -> Attributes:
     """Return the attributes of a connection span, all but those on its blocker."""
     accepted = record.accepted

@@ -16,10 +16,9 @@ _NOT_SLOWNESS = frozenset({names.IDLE})
 class Keeper:
     """Gives a reason for keeping a connection, at most so many a second for each reason."""
 
-    def __init__(self, settings: Settings, kept: Counter[str]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._slow_ns = int(settings.slow * 1e9)
         self._most = settings.keep_per_second
-        self._kept = kept
         self._second = 0
         self._given: Counter[str] = Counter()
 
@@ -35,7 +34,6 @@ class Keeper:
         if self._given[reason] >= self._most:
             return None
         self._given[reason] += 1
-        self._kept[reason] += 1
         return reason
 
     def _interest(self, record: ConnectionRecord) -> str | None:

@@ -79,7 +79,7 @@ class Histograms:
         listener, accepted = self._listener(loop), connection.accepted
         if accepted is None:
             return
-        sampled = _context(accepted.trace_id, accepted.span_id, connection.flags or 0)
+        sampled = _context(accepted.trace_id, accepted.span_id, connection.sampled)
         for interval in intervals:
             if interval.phase == names.ACCEPT_QUEUE:
                 self._wait.record(interval.seconds, listener, sampled)
@@ -92,7 +92,7 @@ class Histograms:
         """Record the depth of the queue that an accept has left behind."""
         accepted = connection.accepted
         if accepted is not None and accepted.depth is not None:
-            sampled = _context(accepted.trace_id, accepted.span_id, connection.flags or 0)
+            sampled = _context(accepted.trace_id, accepted.span_id, connection.sampled)
             self._length.record(accepted.depth, self._listener(loop), sampled)
 
     def request(self, loop: Loop, request: RequestRecord, connection: Timeline) -> None:
@@ -103,7 +103,7 @@ class Histograms:
         self._request.record(
             (request.end_ns - request.start_ns) / 1e9,
             words.request_metric_attributes(exchanged),
-            _context(exchanged.trace_id, exchanged.span_id, exchanged.flags),
+            _context(exchanged.trace_id, exchanged.span_id, bool(exchanged.flags)),
         )
 
     def connection(self, loop: Loop, record: ConnectionRecord, blocker: Blocker | None) -> bool:
@@ -112,13 +112,13 @@ class Histograms:
         if record.error is not None:
             found[names.ERROR_TYPE] = record.error
         accepted = record.accepted
-        context = _context(accepted.trace_id, accepted.span_id, record.flags or 0)
+        context = _context(accepted.trace_id, accepted.span_id, record.sampled)
         self._duration.record(record.seconds, found, context)
         return False
 
 
-def _context(trace_id: int, span_id: int, flags: int) -> Context:
-    span = trace.NonRecordingSpan(span_context(trace_id, span_id, flags))
+def _context(trace_id: int, span_id: int, sampled: bool) -> Context:
+    span = trace.NonRecordingSpan(span_context(trace_id, span_id, int(sampled)))
     return trace.set_span_in_context(span, Context())
 
 
@@ -127,7 +127,6 @@ class Observables:
 
     def __init__(self, meter: Meter, hub: Hub) -> None:
         self._hub = hub
-        self._pid = os.getpid()
         self._open_count: set[Key] = set()
         self._open_age: set[Key] = set()
         self._handler_count: set[Key] = set()
@@ -162,7 +161,7 @@ class Observables:
         self, observe: Callable[[], Iterable[Observation]]
     ) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def callback(options: CallbackOptions) -> Iterable[Observation]:
-            if os.getpid() != self._pid or self._hub.output is None:
+            if os.getpid() != self._hub.observed_pid or self._hub.output is None:
                 return []
             try:
                 return list(observe())
@@ -184,8 +183,11 @@ class Observables:
         return self._sum((loop, {}, loop.accepted) for loop in self._hub.all_loops())
 
     def _kept(self) -> Iterable[Observation]:
-        for reason, count in list(self._hub.kept.items()):
-            yield Observation(count, {names.KEPT_REASON: reason})
+        return self._sum(
+            (loop, {names.KEPT_REASON: reason}, count)
+            for loop in self._hub.all_loops()
+            for reason, count in list(loop.kept.items())
+        )
 
     def _drops(self) -> Iterable[Observation]:
         return self._sum(

@@ -54,7 +54,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        return [_plain(item) for item in value]
+        return tuple(_plain(item) for item in value)
     if isinstance(value, (bool, bytes)):
         return value
     # marshal refuses subclasses: a str that is an Enum's, an int that is a Flag's.

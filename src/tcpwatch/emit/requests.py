@@ -93,6 +93,8 @@ class RequestSpans:
     ) -> Live:
         found = words.request_attributes(exchange, connection.accepted, self._settings)
         found[names.REQUEST_SEQUENCE] = exchange.sequence
+        if self._tracing.sdk is None:
+            return self._foreign(connection, exchange, context, remote, found)
         decision = None
         if remote is None:
             decision = self._decide(connection, exchange, found)
@@ -100,7 +102,7 @@ class RequestSpans:
         if remote is None and exchange.sequence <= CHILDREN_OF_CONNECTION:
             parent = self._connection_context(connection)
         linked = parent is None or parent is remote
-        if self._tracing.sdk is None or (hub.post.in_child and not hub.post.remote):
+        if hub.post.in_child and not hub.post.remote:
             return self._carry(connection, exchange, parent, found)
         if decision is not None and decision.decision is Decision.DROP:
             return self._carry(connection, exchange, parent, found)
@@ -119,6 +121,31 @@ class RequestSpans:
             script.decision = None
         mine = span.get_span_context()
         return Live(span, mine, parent, span.is_recording())
+
+    def _foreign(
+        self,
+        connection: Connection,
+        exchange: Exchange,
+        context: context_api.Context,
+        remote: SpanContext | None,
+        found: Mapping[str, Any],
+    ) -> Live:
+        """Start a span of a provider that is not the SDK's: its ids and its decision."""
+        accepted, listener = connection.accepted, connection.loop.listener
+        start = accepted.wall_ns - (accepted.wait_ns or 0)
+        name = words.connection_name(listener)
+        whole = self._tracing.open_foreign(connection.key, name, start).get_span_context()
+        child = remote is None and exchange.sequence <= CHILDREN_OF_CONNECTION
+        parent = whole if child else remote
+        span = self._tracing.tracer.start_span(
+            words.span_name(exchange),
+            _with(context, parent),
+            SpanKind.SERVER,
+            found,
+            None if child else [Link(whole)],
+            exchange.wall_ns,
+        )
+        return Live(span, span.get_span_context(), parent, True)
 
     def _decide(
         self,

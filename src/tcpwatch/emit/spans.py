@@ -6,7 +6,15 @@ from collections import OrderedDict
 from typing import Any, Final
 
 from opentelemetry.sdk.trace.sampling import Decision
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import (
+    Link,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+)
 
 from tcpwatch import names
 from tcpwatch.core.marks import Accepted
@@ -67,16 +75,21 @@ class Spans:
             reason = self._keeper.reason(record)
             if reason is None:
                 return False
+            loop.kept[reason] += 1
             found[names.KEPT_REASON] = reason
             for request in unsampled:
                 self._emit_request(request, accepted, _SAMPLED)
         links = self._blame(record, found, blocker)
-        context = self._context(record)
         wall = accepted.wall_ns - record.accepted_ns
         failed = record.outcome in _ERRORS
+        opened = self._tracing.foreign.pop(record.key, None)
+        if opened is not None:
+            self._end_foreign(opened, record, listener, found)
+            return True
+        context = self._context(record)
         self._tracing.emit(
             FinishedSpan(
-                name=names.SPAN_UNIX if listener.transport == "unix" else names.SPAN_TCP,
+                name=words.connection_name(listener),
                 context=context,
                 parent=None,
                 start_ns=wall + record.start_ns,
@@ -89,11 +102,26 @@ class Spans:
         self._emit_phases(record, listener, context, wall)
         return True
 
+    def _end_foreign(
+        self,
+        span: Span,
+        record: ConnectionRecord,
+        listener: Listener,
+        found: dict[str, Any],
+    ) -> None:
+        """End a connection span that was opened by the API."""
+        wall = record.accepted.wall_ns - record.accepted_ns
+        span.set_attributes(found)
+        if record.outcome in _ERRORS:
+            span.set_status(StatusCode.ERROR)
+        self._emit_phases(record, listener, span.get_span_context(), wall)
+        span.end(wall + record.end_ns)
+
     def _is_sampled(self, record: ConnectionRecord, found: dict[str, Any]) -> bool:
-        if record.requests_exported or (record.flags or 0) & _SAMPLED:
+        if record.sampled or self._tracing.sdk is None:
             return True
-        if record.flags is not None or self._tracing.sdk is None:
-            return self._tracing.sdk is None
+        if record.flags is not None:
+            return False
         decision = self._tracing.decide(
             record.accepted.trace_id, names.SPAN_TCP, SpanKind.INTERNAL, found
         )

@@ -45,7 +45,7 @@ class Telemetry:
         peers = self._peers = Peers.of(providers.tracer)
         self.allocate = tracing.allocate
         self.requests: Requests = RequestSpans(tracing, peers, settings)
-        self.sinks: list[Sink] = [Spans(tracing, Keeper(settings, hub.kept), settings)]
+        self.sinks: list[Sink] = [Spans(tracing, Keeper(settings), settings)]
         if not isinstance(providers.meter, NoOpMeterProvider):
             meter = meter_of(providers.meter)
             self.sinks.append(Histograms(meter))

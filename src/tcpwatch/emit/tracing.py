@@ -99,6 +99,8 @@ class Tracing:
             else:
                 self.sdk.sampler = _ScriptedSampler(inner, self.script)
                 self.sdk.id_generator = _ScriptedIds(self.sdk.id_generator, self.script)
+        self.foreign: dict[int, trace.Span] = {}
+        """With a foreign provider: the open connection spans by connection key."""
         self._scope = InstrumentationScope(names.SCOPE, VERSION, names.SCHEMA_URL)
 
     def allocate(self) -> tuple[int, int]:
@@ -120,6 +122,14 @@ class Tracing:
         if processors is None:
             return True
         return any(_wants_on_start(processor) for processor in processors)
+
+    def open_foreign(self, key: int, name: str, start_ns: int) -> trace.Span:
+        """Start a connection span by the API, at its first request; later calls return the same."""
+        span = self.foreign.get(key)
+        if span is None:
+            span = self.tracer.start_span(name, Context(), SpanKind.INTERNAL, start_time=start_ns)
+            self.foreign[key] = span
+        return span
 
     def emit(self, span: FinishedSpan) -> None:
         """Hand a finished span to the processors."""

@@ -52,7 +52,7 @@ def _in_child(hub: Hub) -> None:
     hub.clear_connections()
     if connection is None or connection.handling:
         # Somebody else's fork. If this process serves too, it starts as if just installed.
-        hub.pid = os.getpid()
+        hub.pid = hub.observed_pid = os.getpid()
         hub.forget()
         return
     hub.post.become_child()

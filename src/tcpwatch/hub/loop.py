@@ -52,6 +52,7 @@ class Loop:
         self.accepted = 0
         self.accept_errors: Counter[str] = Counter()
         self.blocked_ns: Counter[str] = Counter()
+        self.kept: Counter[str] = Counter()
         self.depth: int | None = None
         self.limit: int | None = None
         self.depth_zero_ns = 0

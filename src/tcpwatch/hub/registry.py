@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import weakref
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns as clock
 from time import time_ns as wall_clock
@@ -62,10 +62,10 @@ class Hub:
         self.connections: dict[int, Connection] = {}
         self.loops: dict[int, Loop] = {}
         self.retired: deque[Loop] = deque(maxlen=_RETIRED)
-        self.kept: Counter[str] = Counter()
         self.self_ns = 0
         self.flush_in_vain_ns = 0
-        self.pid = os.getpid()
+        self.pid = self.observed_pid = os.getpid()
+        """The process that accepts, and the one whose metric callbacks speak (the helper's)."""
         self.lock = threading.RLock()
         self._by_socket: dict[int, Connection] = {}
         self._keys = itertools.count(1)

@@ -175,6 +175,10 @@ class Patches:
             if patch.remove():
                 del self._patches[key]
 
+    def modules(self) -> list[str]:
+        """Return the modules of which something is patched now."""
+        return sorted({patch.owner.__module__ for patch in self._patches.values() if patch.on})
+
     def names(self) -> list[str]:
         """Return what is patched now, as Class.method."""
         return sorted(patch.part for patch in self._patches.values() if patch.on)

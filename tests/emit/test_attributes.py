@@ -1,0 +1,111 @@
+"""Records in the words of the contract."""
+
+from __future__ import annotations
+
+import pytest
+
+from tcpwatch.core.marks import Accepted
+from tcpwatch.emit import attributes as words
+from tcpwatch.hub.connection import Exchange
+from tcpwatch.settings import Settings
+
+ACCEPTED = Accepted(0, 1, None, None, None, 1, ("10.0.0.7", 5), None, "1f", None, None, 1, 2)
+
+
+def asked(target: str = "/", method: str = "GET", host: str | None = None) -> Exchange:
+    """Make an exchange whose head has been read."""
+    exchange = Exchange(1, 0, 0)
+    exchange.method, exchange.target, exchange.version = method, target, "HTTP/1.1"
+    exchange.host = host
+    return exchange
+
+
+@pytest.mark.parametrize(
+    ("query", "redacted"),
+    [
+        ("a=1&b=2", "a=1&b=2"),
+        ("token=abc&x=1", "token=REDACTED&x=1"),
+        ("X=1&api_key=s3&y=2", "X=1&api_key=REDACTED&y=2"),
+        ("AWSAccessKeyId=AK&Signature=zzz", "AWSAccessKeyId=REDACTED&Signature=REDACTED"),
+        ("user.password=p%26q", "user.password=REDACTED"),
+        ("sig=a;b=1", "sig=REDACTED;b=1"),
+        ("next=token", "next=token"),
+    ],
+)
+def test_values_of_secret_keys_do_not_leave(query: str, redacted: str) -> None:
+    """Keys that look secret keep their name and lose their value."""
+    assert words.redact(query) == redacted
+    found = words.request_attributes(asked("/p?" + query), ACCEPTED, Settings())
+    assert (found["url.path"], found["url.query"]) == ("/p", redacted)
+
+
+def test_a_query_can_be_left_out() -> None:
+    """TCPWATCH_URL_QUERY=off."""
+    found = words.request_attributes(asked("/?a=1"), ACCEPTED, Settings(url_query=False))
+
+    assert "url.query" not in found
+
+
+def test_an_invented_method_is_other() -> None:
+    """Methods are the client's to invent; the original is on the span only."""
+    exchange = asked(method="BREW")
+
+    found = words.request_attributes(exchange, ACCEPTED, Settings())
+
+    assert found["http.request.method"] == "_OTHER"
+    assert found["http.request.method_original"] == "BREW"
+    assert words.span_name(exchange) == "HTTP"
+    assert "BREW" not in words.request_metric_attributes(exchange).values()
+
+
+@pytest.mark.parametrize(
+    ("host", "split"),
+    [
+        (None, (None, None)),
+        ("", (None, None)),
+        ("example.org", ("example.org", None)),
+        ("example.org:8080", ("example.org", 8080)),
+        ("[::1]:5000", ("::1", 5000)),
+        ("[::1]", ("::1", None)),
+        ("example.org:port", ("example.org", None)),
+        ("example.org:9999999", ("example.org", None)),
+    ],
+)
+def test_a_host_header_is_split(host: str | None, split: tuple[str | None, int | None]) -> None:
+    """Name and port; what is no port is unknown."""
+    assert words.split_host(host) == split
+
+
+def test_the_forwarded_client_is_the_client() -> None:
+    """client.address is X-Forwarded-For's first, network.peer.address the socket's."""
+    exchange = asked()
+    exchange.forwarded_for = "192.0.2.1, 10.0.0.1"
+
+    found = words.request_attributes(exchange, ACCEPTED, Settings())
+
+    assert (found["client.address"], found["network.peer.address"]) == ("192.0.2.1", "10.0.0.7")
+
+
+def test_nothing_unknown_is_reported() -> None:
+    """No None and no 0 in the place of what nobody knows."""
+    exchange = Exchange(1, 0, 0)
+    unknown = Accepted(0, 1, None, None, None, None, None, None, None, None, None, 1, 2)
+
+    found = words.request_attributes(exchange, unknown, Settings())
+
+    assert found == {
+        "http.request.method": "_OTHER",
+        "url.scheme": "http",
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "expected"),
+    [(200, None, None), (404, None, None), (503, None, "503"), (500, "KeyError", "KeyError")],
+)
+def test_an_error_type_is_for_errors(status: int, error: str | None, expected: str | None) -> None:
+    """5xx and exceptions have one, the rest has none."""
+    exchange = asked()
+    exchange.status, exchange.error = status, error
+
+    assert words.error_type(exchange) == expected

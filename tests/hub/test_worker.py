@@ -1,0 +1,163 @@
+"""The worker: messages in, finished things to the sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tcpwatch.core.marks import Accepted, Kind, Mark
+from tcpwatch.core.record import Blame
+from tcpwatch.guard import guard
+from tcpwatch.hub.loop import Listener, Loop
+from tcpwatch.hub.post import Post
+from tcpwatch.hub.stall import StallWatch
+from tcpwatch.hub.worker import Worker
+from tcpwatch.testing import FakeKernel, RecordingSink
+
+LISTENER = Listener(1, "127.0.0.1", 80, "ipv4", "tcp", "test.Server", False, ())
+SECOND = 1_000_000_000
+
+
+@pytest.fixture
+def sink() -> RecordingSink:
+    """Return an empty sink."""
+    return RecordingSink()
+
+
+@pytest.fixture
+def loop() -> Loop:
+    """Return a loop without a kernel's answers."""
+    return Loop(LISTENER, None, FakeKernel())
+
+
+@pytest.fixture
+def worker(sink: RecordingSink, loop: Loop) -> Iterator[Worker]:
+    """Return a worker that nobody runs: messages are handled one by one."""
+    watch = StallWatch(list, str, 1.0)
+    yield Worker(Post(10), lambda key: loop, lambda: [sink], watch, 0.05)
+    guard.errors.clear()
+
+
+def accepted(when: int, wait: int | None = 0, cookie: str = "a") -> Mark:
+    """Make a first mark."""
+    facts = Accepted(0, 1, wait, 0, 9, 1, ("127.0.0.1", 5), None, cookie, None, None, 1, 2)
+    return (Kind.ACCEPTED, when, *facts)
+
+
+def test_a_connection_arrives_once(worker: Worker, sink: RecordingSink) -> None:
+    """However its marks are cut into messages."""
+    worker.handle(("marks", 1, [accepted(100)]))
+    worker.handle(("marks", 1, [(Kind.HANDLER_BEGAN, 110, "inline")]))
+    worker.handle(("marks", 1, [(Kind.HANDLER_ENDED, 120, None, False), (Kind.CLOSED, 130, None)]))
+
+    assert (sink.accepts, len(sink.connections), len(sink.phases)) == (1, 1, 4)
+    assert not worker.timelines
+
+
+def test_marks_of_nobody_are_counted_as_lost(worker: Worker, sink: RecordingSink) -> None:
+    """Their beginning was dropped: a record of the rest would be wrong."""
+    worker.handle(("marks", 1, [(Kind.CLOSED, 130, None)]))
+
+    assert worker.dropped == {"unknown_connection": 1}
+    assert not sink.connections
+
+
+def test_a_wait_is_blamed_by_the_history_sent_before(
+    worker: Worker, loop: Loop, sink: RecordingSink
+) -> None:
+    """History first, then the connection that waited."""
+    worker.handle(("history", 1, [("inline", 0, 2 * SECOND, 7)]))
+    worker.handle(
+        ("marks", 8, [accepted(2 * SECOND, wait=SECOND), (Kind.CLOSED, 3 * SECOND, None)])
+    )
+
+    assert sink.connections[0].blame == Blame("inline", 1.0, 1, 7)
+    assert loop.blocked_ns == {"inline": SECOND}
+
+
+def test_a_short_wait_is_nobodys_fault(worker: Worker, sink: RecordingSink) -> None:
+    """Below TCPWATCH_BLAME_MIN nobody is looked for."""
+    worker.handle(("history", 1, [("inline", 0, 2 * SECOND, 7)]))
+    worker.handle(("marks", 8, [accepted(SECOND, wait=1000), (Kind.CLOSED, 2 * SECOND, None)]))
+
+    assert sink.connections[0].blame is None
+
+
+def test_a_child_that_was_reaped_without_a_word_has_died(
+    worker: Worker, sink: RecordingSink
+) -> None:
+    """Its connection ends as child_died; one that had ended before does not end twice."""
+    for key, pid in ((1, 11), (2, 22)):
+        worker.handle(("marks", key, [accepted(100)]))
+        worker.handle(("forked", key, pid))
+    worker.handle(("marks", 2, [(Kind.CLOSED, 130, None)]))
+    worker.handle(("reaped", 11))
+    worker.handle(("reaped", 22))
+
+    assert [record.outcome for record in sink.connections] == ["completed", "child_died"]
+
+
+class BrokenSink(RecordingSink):
+    """Raises at the end of a connection."""
+
+    def connection(self, *args: object) -> bool:  # type: ignore[override]
+        raise ZeroDivisionError
+
+
+def test_a_sink_that_raises_is_left_out_and_the_others_go_on(
+    loop: Loop, sink: RecordingSink
+) -> None:
+    """Its error is counted once; the healthy neighbour keeps recording."""
+    broken = BrokenSink()
+    worker = Worker(
+        Post(10), lambda key: loop, lambda: [broken, sink], StallWatch(list, str, 1.0), 0.05
+    )
+    for key in (1, 2):
+        worker.handle(("marks", key, [accepted(100), (Kind.CLOSED, 130, None)]))
+
+    assert guard.errors == {"BrokenSink": 1}
+    assert (broken.accepts, len(sink.connections)) == (1, 2)
+    guard.errors.clear()
+
+
+def test_a_full_queue_loses_its_oldest_and_counts_it() -> None:
+    """Bounded memory, said loss."""
+    post = Post(capacity=3)
+    for number in range(5):
+        post.send(("marks", number, []))
+
+    assert [message[1] for message in post.queue] == [2, 3, 4]
+    assert post.dropped == {"queue_full": 2}
+
+
+def test_a_relay_carries_messages_between_processes() -> None:
+    """Plain values arrive as they were sent; a full relay says so and reports it later."""
+    from tcpwatch.hub.relay import Relay, receive
+
+    relay = Relay()
+    assert relay.send(("marks", 1, [(0, 1, "a", None, (1, 2.5))]))
+    assert receive(relay.far_end) == ("marks", 1, [(0, 1, "a", None, (1, 2.5))])
+    big = ("marks", 1, ["x" * 10_000])
+    sent = 0
+    while relay.send(big):
+        sent += 1
+    for _ in range(sent):
+        assert receive(relay.far_end) == big
+    assert relay.send(("marks", 2, []))
+    assert receive(relay.far_end) == ("dropped", 1)
+    assert receive(relay.far_end) == ("marks", 2, [])
+    relay.sock.close()
+    assert receive(relay.far_end) is None
+    relay.far_end.close()
+
+
+def test_a_closed_far_end_is_no_error() -> None:
+    """A helper that was killed loses telemetry, not requests."""
+    from tcpwatch.hub.relay import Relay
+
+    relay = Relay()
+    relay.far_end.close()
+
+    assert not relay.send(("marks", 1, []))
+    relay.sock.close()
