@@ -232,7 +232,8 @@ def demo(seconds: float) -> str:
     )
     text = "$ make demo"
     for part in parts:
-        gap = "\n...\n" if part[0][0] != " " else "\n"
+        cut = part[0].startswith(("Act 1", " - Client B", "client C"))
+        gap = "\n...\n" if cut else "\n"
         text += gap + "\n".join(line.rstrip() for line in part)
     return fenced(text)
 

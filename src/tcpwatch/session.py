@@ -40,7 +40,6 @@ class Session:
         self._lock = threading.RLock()
         self._installed = False
         self._handles_sigterm = False
-        self._pid = 0
         self._left: Output | None = None
 
     def install(self, tracer: TracerProvider | None, meter: MeterProvider | None) -> None:
@@ -56,7 +55,6 @@ class Session:
             hub.start(chosen, Opener(tracer, meter))
             patches.install()
             self._installed = True
-            self._pid = os.getpid()
             self._mind_sigterm()
             atexit.register(self._at_exit)
             hub.opened = self._register_last
@@ -114,7 +112,7 @@ class Session:
 
     def _at_exit(self) -> None:
         """Export what has finished, and what is open as `server_shutdown`, and close."""
-        if os.getpid() != self._pid:
+        if os.getpid() != hub.pid:
             return
         deadline = monotonic() + EXIT_PATIENCE
         output, self._left = hub.output or self._left, None

@@ -332,7 +332,6 @@ def test_the_outcome_is_the_first_that_applies(
 
 PAYLOADS: dict[int, tuple[Any, ...]] = {
     Kind.TLS_ENDED: (None, None),
-    Kind.FORKED: (7,),
     Kind.HANDLER_BEGAN: ("thread",),
     Kind.FIRST_BYTE: (1,),
     Kind.HEAD_PARSED: ("GET", "http"),

@@ -23,6 +23,10 @@ import pytest
 
 import tcpwatch
 from tcpwatch import names
+from tcpwatch.core.record import INTERVALS_KEPT
+from tcpwatch.emit.requests import CHILDREN_OF_CONNECTION
+from tcpwatch.emit.telemetry import CHILD_PATIENCE
+from tcpwatch.session import EXIT_PATIENCE
 from tcpwatch.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -216,6 +220,22 @@ def test_the_quick_start_of_the_readme_runs(tmp_path: Path, quiet: dict[str, str
             process.kill()
     assert process.returncode == -signal.SIGTERM
     assert "Traceback" not in said + rest
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        ("docs/limits.md", f"The last {INTERVALS_KEPT} phase intervals of a connection"),
+        ("docs/limits.md", f"Requests after the {CHILDREN_OF_CONNECTION}nd on one connection"),
+        ("docs/limits.md", f"The last export gets {EXIT_PATIENCE} s"),
+        ("docs/how-it-works.md", f"and {EXIT_PATIENCE} s are given to the last export"),
+        ("docs/how-it-works.md", f"at most {CHILD_PATIENCE} s after its socket is closed"),
+        ("docs/limits.md", f"in a child get {CHILD_PATIENCE} s after its socket is closed"),
+    ],
+)
+def test_figures_in_the_docs_are_the_codes(document: str, sentence: str) -> None:
+    """A limit that the docs give as a number is the constant that the code uses."""
+    assert sentence in " ".join(DOCUMENTS[document].split())
 
 
 def test_the_readme_names_the_whole_public_face() -> None:

@@ -35,7 +35,7 @@ def loop() -> Loop:
 def worker(sink: RecordingSink, loop: Loop) -> Iterator[Worker]:
     """Return a worker that nobody runs: messages are handled one by one."""
     watch = StallWatch(list, str, 1.0)
-    yield Worker(Post(10), lambda key: loop, lambda: [sink], watch, 0.05)
+    yield Worker(Post(10), lambda key: loop, lambda: [sink], watch, 0.05, lambda key: False)
     guard.errors.clear()
 
 
@@ -111,7 +111,12 @@ def test_a_sink_that_raises_is_left_out_and_the_others_go_on(
     """Its error is counted once; the healthy neighbour keeps recording."""
     broken = BrokenSink()
     worker = Worker(
-        Post(10), lambda key: loop, lambda: [broken, sink], StallWatch(list, str, 1.0), 0.05
+        Post(10),
+        lambda key: loop,
+        lambda: [broken, sink],
+        StallWatch(list, str, 1.0),
+        0.05,
+        lambda key: False,
     )
     for key in (1, 2):
         worker.handle(("marks", key, [accepted(100), (Kind.CLOSED, 130, None)]))
@@ -119,6 +124,17 @@ def test_a_sink_that_raises_is_left_out_and_the_others_go_on(
     assert guard.errors == {"BrokenSink": 1}
     assert (broken.accepts, len(sink.connections)) == (1, 2)
     guard.errors.clear()
+
+
+def test_a_lost_end_leaves_no_timeline_behind(worker: Worker, sink: RecordingSink) -> None:
+    """A connection that is no longer open, and of which nothing comes, is dropped and counted."""
+    worker.handle(("marks", 1, [accepted(100)]))
+
+    worker._sweep(60 * SECOND)
+
+    assert not worker.timelines
+    assert worker.dropped == {"end_lost": 1}
+    assert not sink.connections
 
 
 def test_a_full_queue_loses_its_oldest_and_counts_it() -> None:

@@ -21,20 +21,19 @@ class Kind:
     TLS_BEGAN: Final = 1
     TLS_ENDED: Final = 2  # error type | None, the fields of `Tls` | None
     REJECTED: Final = 3
-    FORKED: Final = 4  # pid of the child
-    HANDLER_BEGAN: Final = 5  # dispatch: inline, thread or process
-    HTTP_READY: Final = 6
-    FIRST_BYTE: Final = 7  # wall clock (ns)
-    HEAD_PARSED: Final = 8  # method, scheme; both None if another instrumentation reports it
-    FIRST_WRITE: Final = 9
-    LAST_WRITE: Final = 10
-    EXCHANGE_ENDED: Final = 11  # the fields of `Exchanged` | None: bytes that were no request
-    READ_FAILED: Final = 12  # error type; EOF inside a request is "EOF"
-    HANDLER_ENDED: Final = 13  # error type | None, is the error the client's leaving?
-    BLOCKING: Final = 14  # activity, seconds, connections queued when it ended
-    CLOSED: Final = 15  # the kernel's facts before the shutdown (`Closing`) | None
-    ABANDONED: Final = 16  # outcome: server_shutdown, child_died or uninstalled
-    SAMPLED: Final = 17  # flags, tracestate (list of pairs): the head decision
+    HANDLER_BEGAN: Final = 4  # dispatch: inline, thread or process
+    HTTP_READY: Final = 5
+    FIRST_BYTE: Final = 6  # wall clock (ns)
+    HEAD_PARSED: Final = 7  # method, scheme; both None if another instrumentation reports it
+    FIRST_WRITE: Final = 8
+    LAST_WRITE: Final = 9
+    EXCHANGE_ENDED: Final = 10  # the fields of `Exchanged` | None: bytes that were no request
+    READ_FAILED: Final = 11  # error type; EOF inside a request is "EOF"
+    HANDLER_ENDED: Final = 12  # error type | None, is the error the client's leaving?
+    BLOCKING: Final = 13  # activity, seconds, connections queued when it ended
+    CLOSED: Final = 14  # the kernel's facts before the shutdown (`Closing`) | None
+    ABANDONED: Final = 15  # outcome: server_shutdown, child_died or uninstalled
+    SAMPLED: Final = 16  # flags, tracestate (list of pairs): the head decision
 
 
 class Accepted(NamedTuple):

@@ -161,9 +161,6 @@ class Timeline:
     def _rejected(self, now: int, mark: Mark, left: str) -> None:
         self._signs.rejected = True
 
-    def _forked(self, now: int, mark: Mark, left: str) -> None:
-        self.dispatch = names.PROCESS
-
     def _handler_began(self, now: int, mark: Mark, left: str) -> None:
         self.dispatch = mark[2]
 
@@ -256,7 +253,6 @@ class Timeline:
 _NOTED: Final[dict[int, Callable[[Timeline, int, Mark, str], None]]] = {
     Kind.TLS_ENDED: Timeline._tls_ended,
     Kind.REJECTED: Timeline._rejected,
-    Kind.FORKED: Timeline._forked,
     Kind.HANDLER_BEGAN: Timeline._handler_began,
     Kind.FIRST_BYTE: Timeline._first_byte,
     Kind.HEAD_PARSED: Timeline._head_parsed,

@@ -47,9 +47,7 @@ TRANSITIONS: Final[dict[tuple[str, int], str]] = {
 }
 
 # Marks that say something but begin no phase.
-NOTES: Final = frozenset(
-    {Kind.REJECTED, Kind.FORKED, Kind.READ_FAILED, Kind.BLOCKING, Kind.SAMPLED}
-)
+NOTES: Final = frozenset({Kind.REJECTED, Kind.READ_FAILED, Kind.BLOCKING, Kind.SAMPLED})
 
 
 def phase_after(phase: str, since_ns: int, marks: Iterable[Mark]) -> tuple[str, int]:

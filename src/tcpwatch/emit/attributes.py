@@ -24,6 +24,9 @@ METHODS: Final = frozenset(
 
 OTHER: Final = "_OTHER"
 
+VERSIONS: Final = frozenset({"HTTP/0.9", "HTTP/1.0", "HTTP/1.1"})
+"""What a metric may carry: http.server takes HTTP/1.<any number> from a client."""
+
 _SECRET: Final = re.compile(
     r"(?i)\b([\w.-]*(?:password|passwd|secret|token|api[_-]?key|apikey|signature|sig|"
     r"credential|authorization|session|awsaccesskeyid|x-goog-signature)[\w.-]*)=[^&;]*"
@@ -169,7 +172,7 @@ def request_metric_attributes(request: Any) -> Attributes:
     _put(found, names.HTTP_ROUTE, request.route)
     _put(found, names.HTTP_RESPONSE_STATUS_CODE, request.status)
     _put(found, names.ERROR_TYPE, error_type(request))
-    if request.version and request.version.startswith("HTTP/"):
+    if request.version in VERSIONS:
         found[names.NETWORK_PROTOCOL_VERSION] = request.version[5:]
     return found
 

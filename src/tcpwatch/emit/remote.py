@@ -151,7 +151,7 @@ class Helper:
 
     def __init__(self, sock: socket.socket, pid: int, settings: Settings) -> None:
         self._sock = sock
-        hub.settings, hub.pid, hub.active = settings, pid, True
+        hub.settings, hub.pid, hub.is_helper = settings, pid, True
         self._output = Telemetry(hub, resolve(None, None, set_global=False), pid)
         hub.output = self._output
         self._worker = hub.start_worker()

@@ -54,6 +54,8 @@ class Hub:
         self.settings = Settings()
         self.kernel = Kernel()
         self.active = False
+        self.is_helper = False
+        """Whether this process only has the worker: its connections are other processes'."""
         self.serving = Serving()
         self.post = Post(self.settings.queue_size)
         self.output: Output | None = None
@@ -76,6 +78,7 @@ class Hub:
     def start(self, settings: Settings, opener: Opener) -> None:
         """Begin to watch; called by install()."""
         self.settings, self.opener = settings, opener
+        self.pid = self.observed_pid = os.getpid()
         self.post.capacity = settings.queue_size
         guard.strict = settings.strict
         self.active = True
@@ -85,7 +88,7 @@ class Hub:
 
     def stop(self, outcome: str) -> None:
         """Watch no longer; what is open ends as `outcome` (uninstalled or server_shutdown)."""
-        self.active = False
+        self.active = guard.strict = False
         for connection in list(self.connections.values()):
             self.abandon(connection, outcome)
         for loop in list(self.loops.values()):
@@ -124,9 +127,19 @@ class Hub:
                     lambda key: describe(self, key),
                     settings.stall,
                 )
-                worker = Worker(self.post, self.loop_by_key, self._sinks, watch, settings.blame_min)
+                worker = Worker(
+                    self.post,
+                    self.loop_by_key,
+                    self._sinks,
+                    watch,
+                    settings.blame_min,
+                    self._is_open,
+                )
                 self.post.employ(worker)
             return worker
+
+    def _is_open(self, key: int) -> bool:
+        return self.is_helper or key in self.connections
 
     def _sinks(self) -> list[Sink]:
         return self.output.sinks if self.output is not None else []

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _RECENT = 4096
 _HISTORY = 8192
+_SWEEP_NS = 5_000_000_000
 TICK = 0.1
 
 
@@ -52,6 +53,7 @@ class Worker:
         sinks: Callable[[], list[Sink]],
         watch: StallWatch,
         blame_min: float,
+        is_open: Callable[[int], bool],
     ) -> None:
         self.post = post
         self.timelines: dict[int, Timeline] = {}
@@ -62,6 +64,8 @@ class Worker:
         self._loops = loops
         self._sinks = sinks
         self._watch = watch
+        self._is_open = is_open
+        self._swept_ns = 0
         self._blame_min_ns = int(blame_min * 1e9)
         self._history: dict[int, deque[Activity]] = {}
         self._broken: set[int] = set()
@@ -74,7 +78,9 @@ class Worker:
             self.wake.clear()
             try:
                 self.drain()
-                self._watch.look(clock())
+                now = clock()
+                self._watch.look(now)
+                self._sweep(now)
             except Exception as error:  # the thread must outlive whatever one message does
                 guard.caught("worker", error)
 
@@ -113,7 +119,7 @@ class Worker:
             past = self._history.setdefault(message[1], deque(maxlen=_HISTORY))
             past.extend(Activity(*activity) for activity in message[2])
         elif tag == "forked":
-            self.pids[message[2]] = message[1]
+            self._forked(message[1], message[2])
         elif tag == "reaped":
             key = self.pids.pop(message[1], None)
             if key is not None and key in self.timelines:
@@ -122,6 +128,12 @@ class Worker:
             self.dropped["relay_full"] += message[1]
         elif tag == "settled":
             message[1].set()
+
+    def _forked(self, key: int, pid: int) -> None:
+        timeline = self.timelines.get(key)
+        if timeline is not None:
+            timeline.dispatch = names.PROCESS
+            self.pids[pid] = key
 
     def _marks(self, key: int, marks: list[Mark]) -> None:
         timeline = self.timelines.get(key)
@@ -192,6 +204,18 @@ class Worker:
         known = self.acquaintances.get(record.key)
         if exported and known is not None:
             known.exported = True
+
+    def _sweep(self, now: int) -> None:
+        """Drop timelines whose end was lost with a full queue: nobody will ever send it."""
+        if now - self._swept_ns < _SWEEP_NS:
+            return
+        self._swept_ns = now
+        of_children = set(self.pids.values())
+        for key, timeline in list(self.timelines.items()):
+            quiet = now - timeline.last_ns > _SWEEP_NS and not self.post.queue
+            if quiet and key not in of_children and not self._is_open(key):
+                del self.timelines[key]
+                self.dropped["end_lost"] += 1
 
     def abandon_all(self, outcome: str) -> None:
         """End every open timeline as `outcome`."""

@@ -69,6 +69,11 @@ def places(server: type, handler: type | None) -> tuple[Place, ...]:
     return tuple(place for place in found if place is not None)
 
 
+def owner(cls: type, method: str) -> type | None:
+    """Return the class of the MRO that defines a method."""
+    return next((base for base in cls.__mro__ if method in vars(base)), None)
+
+
 def _place(phase: str, cls: type, methods: tuple[str, ...]) -> Place | None:
     for method in methods:
         for owner in cls.__mro__:

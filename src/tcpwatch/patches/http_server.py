@@ -21,6 +21,10 @@ from tcpwatch.patches.wrap import Hook, ours, patches
 
 ours(__file__)
 
+_DIGITS: Final = 18
+_ENDLESS: Final = 1 << 62
+"""A body whose end is not in a Content-Length that we would read: chunked, or absurd."""
+
 _BODIES: Final = frozenset({"content-length", "transfer-encoding"})
 
 
@@ -118,7 +122,8 @@ def _head_parsed(connection: Connection, exchange: Exchange, handler: Any) -> No
     exchange.head_bytes = size
     if not _BODIES.isdisjoint(headers):
         length = headers.get("content-length", "")
-        exchange.content_length = int(length) if length.isdecimal() else 1 << 62
+        known = length.isdecimal() and len(length) <= _DIGITS
+        exchange.content_length = int(length) if known else _ENDLESS
     exchange.host = headers.get("host")
     exchange.forwarded_host = headers.get("x-forwarded-host")
     exchange.forwarded_for = headers.get("x-forwarded-for")
@@ -141,8 +146,7 @@ def _will_be_refused(handler: Any) -> bool:
     """Say whether http.server will answer 501 itself: its own handle(), and no such do_ method."""
     return (
         not hasattr(handler, "do_" + handler.command)
-        and "handle" not in vars(type(handler))
-        and not isinstance(handler, wsgiref.handler_class())
+        and code.owner(type(handler), "handle") is BaseHTTPRequestHandler
     )
 
 
@@ -154,15 +158,15 @@ def _application(handler: Any) -> Any:
     return application
 
 
-def _responds(handler: Any, code: Any, *args: Any, **kwargs: Any) -> None:
+def _responds(handler: Any, status: Any, *args: Any, **kwargs: Any) -> None:
     connection = hub.serving.connection
-    if connection is None:
+    if connection is None or not isinstance(status, int):
         return
     exchange = connection.exchange
     if exchange is None and connection.stage == WAITING:
         exchange = connection.first_byte(connection.ready_ns)
-    if exchange is not None and int(code) >= 200:
-        exchange.status = int(code)
+    if exchange is not None and status >= 200:
+        exchange.status = int(status)
         exchange.final = True
         exchange.refused = exchange.refused or not exchange.head_ns
 

@@ -15,11 +15,6 @@ from tcpwatch.patches.wrap import Hook, ours, patches
 ours(__file__)
 
 
-def handler_class() -> Any:
-    """Return wsgiref's request handler for isinstance(); an empty tuple if nobody uses it."""
-    return getattr(sys.modules.get("wsgiref.simple_server"), "WSGIRequestHandler", ())
-
-
 def adopt() -> None:
     """Patch `wsgiref.handlers.BaseHandler` if somebody has imported it."""
     module = sys.modules.get("wsgiref.handlers")
