@@ -161,7 +161,7 @@ def test_a_refused_request_keeps_nothing_of_the_one_before(start: Start, seen: S
     with server.connect() as client:
         client.sendall(request_bytes("/good?a=b", {"Connection": "keep-alive", "User-Agent": "me"}))
         client.sendall(b"garbage\r\n\r\n")
-        assert b" 400 " in read_all(client)
+        assert b"Bad request syntax" in read_all(client)
     good, bad = seen.wait_requests(2)
     assert good.attributes["url.path"] == "/good"
     assert not {"url.path", "url.query", "http.route", "user_agent.original"} & set(bad.attributes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -173,7 +173,7 @@ class Observables:
 
     def _sum(self, values: Iterable[tuple[Loop, dict[str, Any], float]]) -> Iterable[Observation]:
         """Add up loops that share a listener's attributes: one series, one observation."""
-        totals: dict[Key, float] = defaultdict(float)
+        totals: dict[Key, float] = defaultdict(int)
         for loop, extra, value in values:
             totals[_key({**words.listener_attributes(loop.listener), **extra})] += value
         for key, total in totals.items():
@@ -222,15 +222,15 @@ class Observables:
 
     def _self_dropped(self) -> Iterable[Observation]:
         post = self._hub.post
-        totals = dict(post.dropped)
+        totals = Counter(post.dropped) + Counter(self._hub.reported_losses)
         if post.worker is not None:
-            for reason, count in list(post.worker.dropped.items()):
-                totals[reason] = totals.get(reason, 0) + count
+            totals += Counter(post.worker.dropped)
         for reason, count in totals.items():
             yield Observation(count, {names.REASON: reason})
 
     def _self_errors(self) -> Iterable[Observation]:
-        for part, count in list(guard.errors.items()):
+        totals = Counter(guard.errors) + Counter(self._hub.reported_errors)
+        for part, count in totals.items():
             yield Observation(count, {names.REASON: part})
 
     def _open(self) -> Iterable[tuple[Loop, ConnectionSnapshot]]:
@@ -242,7 +242,7 @@ class Observables:
     def _active(self) -> Iterable[Observation]:
         return self._gauge(
             self._open_count,
-            ((loop, {names.PHASE_NAME: seen.phase}, 1.0) for loop, seen in self._open()),
+            ((loop, {names.PHASE_NAME: seen.phase}, 1) for loop, seen in self._open()),
             sum,
         )
 
@@ -257,7 +257,7 @@ class Observables:
         return self._gauge(
             self._handler_count,
             (
-                (loop, {names.DISPATCH_KIND: seen.dispatch}, 1.0)
+                (loop, {names.DISPATCH_KIND: seen.dispatch}, 1)
                 for loop, seen in self._open()
                 if seen.dispatch is not None and seen.phase != names.CLOSE
             ),

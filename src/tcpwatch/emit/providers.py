@@ -146,6 +146,11 @@ def destination() -> str:
     return f"traces to {', '.join(traces) or 'none'}, metrics to {', '.join(meters) or 'none'}"
 
 
+def on_console() -> bool:
+    """Say whether anything is exported to the standard output."""
+    return "console" in {*_chosen("traces"), *_chosen("metrics")}
+
+
 def _chosen(signal: str) -> list[str]:
     text = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "otlp")
     return [name for name in (part.strip() for part in text.split(",")) if name and name != "none"]

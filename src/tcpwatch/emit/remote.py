@@ -13,6 +13,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from time import monotonic
 from typing import Any
 
@@ -22,7 +23,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from tcpwatch import names
 from tcpwatch.emit.peers import Peers
 from tcpwatch.emit.plain import plain_span, real_span
-from tcpwatch.emit.providers import resolve
+from tcpwatch.emit.providers import on_console, resolve
 from tcpwatch.emit.requests import RequestSpans
 from tcpwatch.emit.telemetry import Telemetry
 from tcpwatch.emit.tracing import Tracing
@@ -39,7 +40,7 @@ class RemoteTelemetry:
 
     def __init__(self, hub: Hub) -> None:
         # The environment's sampler and ids, but no thread: spans leave by the relay as they end.
-        provider = TracerProvider(shutdown_on_exit=False)
+        provider = ForkedProvider(shutdown_on_exit=False)
         provider.add_span_processor(RelayedSpans(hub))
         tracing, peers = Tracing(provider), Peers.of(provider)
         if hub.settings.set_global:
@@ -87,12 +88,23 @@ def _spawn(relay: Relay, settings: Settings) -> subprocess.Popen[bytes]:
         ],
         pass_fds=(far_end,),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        # Whoever reads the server's output waits for its end, and the helper outlives the server.
+        stdout=None if on_console() else subprocess.DEVNULL,
         # Ctrl-C is for the server: the helper ends when its last sender has.
         start_new_session=True,
     )
     relay.far_end.close()
     return process
+
+
+class ForkedProvider(TracerProvider):
+    """A provider whose spans all get the helper's resource, so a fork needs no new one.
+
+    The SDK detects the child's resource at each fork, on a pool of threads: about 1 ms.
+    """
+
+    def _handle_fork(self) -> None:
+        self._tracers_lock = threading.Lock()
 
 
 class RelayedSpans(SpanProcessor):
@@ -201,6 +213,7 @@ class Helper:
         assert isinstance(loop, RemoteLoop)
         loop.update(state)
         hub.self_ns = state["self_ns"]
+        hub.reported_errors, hub.reported_losses = state["self_errors"], state["self_dropped"]
 
 
 def main(arguments: list[str]) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from opentelemetry import metrics, trace
+from opentelemetry import _logs, metrics, trace
 from opentelemetry.metrics import NoOpMeterProvider
 
 from tcpwatch.emit.keep import Keeper
@@ -80,12 +80,12 @@ class Telemetry:
 
     def child_flush(self) -> bool:
         """Export the application's own spans before the child ends in os._exit."""
-        if not hasattr(self._providers.tracer, "force_flush"):
-            return True
+        providers = (self._providers.tracer, _logs.get_logger_provider())
+        flushes = [p.force_flush for p in providers if hasattr(p, "force_flush")]
         in_vain = self._hub.flush_in_vain_ns
         if in_vain and time.monotonic_ns() - in_vain < CHILD_PAUSE_NS:
             return True
-        return bounded([self._providers.tracer.force_flush], CHILD_PATIENCE)
+        return bounded(flushes, CHILD_PATIENCE)
 
 
 def bounded(tasks: list[Callable[[], Any]], timeout: float) -> bool:

@@ -65,6 +65,9 @@ class Hub:
         self.loops: dict[int, Loop] = {}
         self.retired: deque[Loop] = deque(maxlen=_RETIRED)
         self.self_ns = 0
+        self.reported_errors: dict[str, int] = {}
+        self.reported_losses: dict[str, int] = {}
+        """In the helper: what the accepting process has counted itself."""
         self.flush_in_vain_ns = 0
         self.pid = self.observed_pid = os.getpid()
         """The process that accepts, and the one whose metric callbacks speak (the helper's)."""

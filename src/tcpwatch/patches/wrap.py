@@ -44,6 +44,7 @@ class Patch:
     def __init__(self, owner: type | ModuleType, hook: Hook) -> None:
         self.owner, self.hook = owner, hook
         self.on = True
+        self.broken = False
         self.calls = 0
         self._there = vars(owner).get(hook.name, _ABSENT)
         original = self._there if self._there is not _ABSENT else getattr(owner, hook.name)
@@ -76,8 +77,9 @@ class Patch:
         return True
 
     def failed(self, error: BaseException) -> None:
-        """A function of ours has raised: this patch is off from now on."""
+        """A function of ours has raised: this patch is off from now on, and stays off."""
         self.on = False
+        self.broken = True
         guard.caught(self.part, error)
 
 
@@ -158,7 +160,7 @@ class Patches:
         key = (id(owner), hook.name)
         patch = self._patches.get(key)
         if patch is not None and (patch.outermost or _buried(owner, hook.name, patch.wrapper)):
-            patch.on = True
+            patch.on = not patch.broken
             return
         self._patches[key] = Patch(owner, hook)
 
