@@ -37,9 +37,7 @@ def test_each_variable_sets_its_field() -> None:
         ("TCPWATCH_KEEP_PER_SECOND", "-1", "a whole number, 0 or more"),
     ],
 )
-def test_a_wrong_value_is_named_with_what_is_right(
-    variable: str, text: str, expected: str
-) -> None:
+def test_a_wrong_value_is_named_with_what_is_right(variable: str, text: str, expected: str) -> None:
     """What we saw, where, and what we expected."""
     with pytest.raises(ValueError, match=f"{variable}='{text}': expected {expected}"):
         read({variable: text})
