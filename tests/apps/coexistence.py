@@ -31,10 +31,11 @@ CALLER = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
 
 def application(order: str) -> Any:
     """Make the application, instrumented in this order."""
+    instrumentor: Any = FlaskInstrumentor()
     if order == "tcpwatch_first":
         tcpwatch.install()
     if order in ("tcpwatch_first", "flask_first"):
-        FlaskInstrumentor().instrument()
+        instrumentor.instrument()
     app = flask.Flask("coexistence")
 
     @app.get("/item/<int:number>")
@@ -43,17 +44,21 @@ def application(order: str) -> Any:
 
     wsgi: Any = app
     if order == "instrument_app":
-        FlaskInstrumentor().instrument_app(app)
+        instrumentor.instrument_app(app)
     elif order == "middleware_inside":
         app.wsgi_app = OpenTelemetryMiddleware(app.wsgi_app)  # type: ignore[method-assign]
     elif order == "middleware_outside":
         wsgi = OpenTelemetryMiddleware(app)
     elif order == "middleware_hidden":
         hidden = OpenTelemetryMiddleware(app)
-        wsgi = lambda environ, start: hidden(environ, start)  # noqa: E731  # nothing to look into
+
+        def opaque(environ: Any, start_response: Any) -> Any:
+            return iter(hidden(environ, start_response))
+
+        wsgi = opaque
     elif order == "uninstrumented_again":
-        FlaskInstrumentor().instrument_app(app)
-        FlaskInstrumentor().uninstrument_app(app)
+        instrumentor.instrument_app(app)
+        instrumentor.uninstrument_app(app)
     tcpwatch.install()
     return wsgi
 
@@ -82,6 +87,11 @@ def told(span: ReadableSpan) -> dict[str, Any]:
     }
 
 
+def requests_of(metric: Any) -> int:
+    """Return how many requests a duration histogram has counted."""
+    return sum(point.count for point in metric.data.data_points)
+
+
 def main(order: str) -> None:
     """Serve, ask, and tell."""
     exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
@@ -100,14 +110,14 @@ def main(order: str) -> None:
     data = reader.get_metrics_data()
     assert data is not None
     durations = {
-        scope.scope.name.rpartition(".")[2]: sum(p.count for p in metric.data.data_points)  # type: ignore[union-attr]
+        scope.scope.name.rpartition(".")[2]: requests_of(metric)
         for resource in data.resource_metrics
         for scope in resource.scope_metrics
         for metric in scope.metrics
         if metric.name == "http.server.request.duration"
     }
     spans = [told(span) for span in exporter.get_finished_spans()]
-    print(json.dumps({"spans": spans, "durations": durations}))
+    sys.stdout.write(json.dumps({"spans": spans, "durations": durations}))
 
 
 if __name__ == "__main__":

@@ -31,8 +31,28 @@ ACCEPTED = Accepted(
 )
 
 EXCHANGED = Exchanged(
-    *("GET", "/", "HTTP/1.1", "http", "localhost", None, None, "test", 200, None, None),
-    *(False, 0, False, False, 1, 3, 2, False, 1, (), False, None, None),
+    method="GET",
+    target="/",
+    version="HTTP/1.1",
+    scheme="http",
+    host="localhost",
+    forwarded_host=None,
+    forwarded_for=None,
+    user_agent="test",
+    status=200,
+    route=None,
+    error=None,
+    refused=False,
+    body_wait_ns=0,
+    peer_instrumented=False,
+    excluded=False,
+    trace_id=1,
+    span_id=3,
+    parent_span_id=2,
+    parent_is_remote=False,
+    flags=1,
+    trace_state=(),
+    exported=False,
 )
 
 

@@ -48,9 +48,7 @@ class Foreign(trace.TracerProvider, trace.Tracer):
     def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
         return self
 
-    def start_span(  # type: ignore[override]  # as few parameters as the test needs
-        self, name: str, context: Any = None, *args: Any, **kwargs: Any
-    ) -> trace.Span:
+    def start_span(self, name: str, context: Any = None, *args: Any, **kwargs: Any) -> trace.Span:
         parent = trace.get_current_span(context).get_span_context()
         number = next(self._ids)
         mine = SpanContext(parent.trace_id or number, number, False, TraceFlags(1))

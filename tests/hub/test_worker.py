@@ -101,7 +101,7 @@ def test_a_child_that_was_reaped_without_a_word_has_died(
 class BrokenSink(RecordingSink):
     """Raises at the end of a connection."""
 
-    def connection(self, *args: object) -> bool:  # type: ignore[override]
+    def connection(self, *args: object) -> bool:
         raise ZeroDivisionError
 
 

@@ -104,5 +104,3 @@ class Exchanged(NamedTuple):
     flags: int
     trace_state: tuple[tuple[str, str], ...]
     exported: bool
-    user_name: str | None
-    user_attributes: dict[str, Any] | None

@@ -228,8 +228,6 @@ class RequestSpans:
             int(mine.trace_flags) & TraceFlags.SAMPLED,
             tuple(mine.trace_state.items()),
             live.real and bool(mine.trace_flags & TraceFlags.SAMPLED),
-            None,
-            None,
         )
 
     def _refused(self, connection: Connection, exchange: Exchange) -> Live:

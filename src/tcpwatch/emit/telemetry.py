@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.metrics import NoOpMeterProvider
 
+from tcpwatch.emit.errands import errands
 from tcpwatch.emit.keep import Keeper
 from tcpwatch.emit.metrics import Histograms, Observables, meter_of
 from tcpwatch.emit.peers import Peers
@@ -19,7 +18,6 @@ from tcpwatch.emit.providers import Providers, resolve
 from tcpwatch.emit.requests import RequestSpans
 from tcpwatch.emit.spans import Spans
 from tcpwatch.emit.tracing import Tracing
-from tcpwatch.guard import guard
 from tcpwatch.hub.output import Output, Requests, Sink
 from tcpwatch.hub.registry import Hub
 
@@ -41,6 +39,7 @@ class Telemetry:
     def __init__(self, hub: Hub, providers: Providers, pid: int | None = None) -> None:
         settings = hub.settings
         self._hub, self._providers = hub, providers
+        errands.prepare()
         tracing = self.tracing = Tracing(providers.tracer)
         peers = self._peers = Peers.of(providers.tracer)
         self.allocate = tracing.allocate
@@ -62,7 +61,7 @@ class Telemetry:
             for provider in (self._providers.tracer, self._providers.meter)
             if hasattr(provider, "force_flush")
         ]
-        return bounded(flushes, timeout)
+        return errands.run(flushes, timeout)
 
     def release(self, timeout: float) -> None:
         """Export what is there and step back; the providers go on, the application may use them."""
@@ -76,7 +75,7 @@ class Telemetry:
         if len(owned) < 2:
             self.flush(timeout)
         closes = [provider.shutdown for provider in owned if hasattr(provider, "shutdown")]
-        bounded(closes, max(deadline - time.monotonic(), 0.01))
+        errands.run(closes, max(deadline - time.monotonic(), 0.01))
 
     def child_flush(self) -> bool:
         """Export the application's own spans before the child ends in os._exit."""
@@ -85,28 +84,7 @@ class Telemetry:
         in_vain = self._hub.flush_in_vain_ns
         if in_vain and time.monotonic_ns() - in_vain < CHILD_PAUSE_NS:
             return True
-        return bounded(flushes, CHILD_PATIENCE)
-
-
-def bounded(tasks: list[Callable[[], Any]], timeout: float) -> bool:
-    """Run tasks side by side, each on a daemon thread, for at most `timeout` seconds.
-
-    Return whether all of them have ended; what has not goes on behind our back.
-    """
-    deadline = time.monotonic() + timeout
-    threads = [threading.Thread(target=_run, args=(task,), daemon=True) for task in tasks]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(deadline - time.monotonic(), 0))
-    return not any(thread.is_alive() for thread in threads)
-
-
-def _run(task: Callable[[], Any]) -> None:
-    try:
-        task()
-    except Exception as error:
-        guard.caught("flush", error)
+        return errands.run(flushes, CHILD_PATIENCE)
 
 
 class Opener:

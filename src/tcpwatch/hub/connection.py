@@ -115,7 +115,7 @@ class Exchange:
         )
 
 
-NO_SPAN: Final = (0, 0, 0, False, 0, (), False, None, None)
+NO_SPAN: Final = (0, 0, 0, False, 0, (), False)
 assert len(Exchanged._fields) == 15 + len(NO_SPAN)
 
 

@@ -1,0 +1,63 @@
+"""Errands with a deadline: the SDK's force_flush and shutdown ignore theirs.
+
+They are run by daemon threads that were started beforehand, because at the end of the interpreter
+Python 3.12 refuses to start one. What is not done in time goes on behind our back and dies with the
+process.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from time import monotonic
+from typing import Any, Final
+
+from tcpwatch.guard import guard
+
+Task = Callable[[], Any]
+
+_AT_ONCE: Final = 2
+"""One errand for each signal, so that traces do not wait for metrics."""
+
+
+class Errands:
+    """A few daemon threads that wait for something to do."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._waiting: SimpleQueue[tuple[Task, threading.Semaphore]] = SimpleQueue()
+
+    def prepare(self) -> None:
+        """Start the threads, once in each process."""
+        if self._pid == os.getpid():
+            return
+        self._pid = os.getpid()
+        self._waiting = SimpleQueue()
+        for number in range(_AT_ONCE):
+            threading.Thread(
+                target=self._work, args=(self._waiting,), name=f"tcpwatch-{number}", daemon=True
+            ).start()
+
+    def run(self, tasks: Sequence[Task], timeout: float) -> bool:
+        """Run tasks side by side for at most `timeout` seconds. Return whether all have ended."""
+        self.prepare()
+        deadline = monotonic() + timeout
+        done = threading.Semaphore(0)
+        for task in tasks:
+            self._waiting.put((task, done))
+        return all(done.acquire(timeout=max(deadline - monotonic(), 0)) for _ in tasks)
+
+    def _work(self, waiting: SimpleQueue[tuple[Task, threading.Semaphore]]) -> None:
+        while True:
+            task, done = waiting.get()
+            try:
+                task()
+            except Exception as error:
+                guard.caught("flush", error)
+            finally:
+                done.release()
+
+
+errands = Errands()
