@@ -58,6 +58,7 @@ class Receiver:
         listener = socket.create_server((host, port), family=family)
         self._bound: tuple[str, int] = listener.getsockname()[:2]
         self._sockets: dict[int, object] = {}
+        self._pulled = threading.Event()
         self._server = waitress.server.create_server(
             self._answer,
             map=self._sockets,
@@ -81,6 +82,7 @@ class Receiver:
         if self._thread.is_alive():
             # waitress' loop ends when its map is empty, and only its own thread may empty it.
             self._server.trigger.pull_trigger(self._close_sockets)
+            self._pulled.set()
             self._thread.join()
             self._server.task_dispatcher.shutdown()
 
@@ -96,6 +98,8 @@ class Receiver:
         self.close()
 
     def _close_sockets(self) -> None:
+        # An earlier pull may have brought us here; our own still needs the trigger's pipe.
+        self._pulled.wait()
         self._server.asyncore.close_all(self._sockets)
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
