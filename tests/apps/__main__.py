@@ -65,8 +65,8 @@ def main() -> None:
     if chosen.own == "after":
         set_own()
     leave = threading.Event()
-    control.on("shutdown", server.shutdown)
-    control.on("exit", leave.set)
+    control.on_leaving("shutdown", server.shutdown)
+    control.on_leaving("exit", leave.set)
     if chosen.dispatch == "process":
         control.serve_by_signal()
     else:

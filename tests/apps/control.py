@@ -36,6 +36,7 @@ class Control:
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
         self._lines = self._socket.makefile("r")
+        self._last: dict[str, Callable[[], Answer]] = {}
         self._commands: dict[str, Callable[[], Answer]] = {
             "connections": self._connections,
             "flush": self._flush,
@@ -52,6 +53,10 @@ class Control:
     def on(self, command: str, do: Callable[[], Answer]) -> None:
         """Add a command."""
         self._commands[command] = do
+
+    def on_leaving(self, command: str, do: Callable[[], Answer]) -> None:
+        """Add a command that ends the process: it is answered before it is done."""
+        self._last[command] = do
 
     def say(self, answer: Answer) -> None:
         """Send a line to the test."""
@@ -70,8 +75,13 @@ class Control:
             self._answer(line)
 
     def _answer(self, line: str) -> None:
+        command = json.loads(line)
+        if command in self._last:
+            self.say({"answer": None})
+            self._last[command]()
+            return
         try:
-            self.say({"answer": self._commands[json.loads(line)]()})
+            self.say({"answer": self._commands[command]()})
         except Exception as error:
             self.say({"error": f"{type(error).__name__}: {error}"})
 
