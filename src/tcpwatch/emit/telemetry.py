@@ -9,15 +9,18 @@ from typing import Any, Final
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.metrics import NoOpMeterProvider
 
+from tcpwatch import names
 from tcpwatch.emit.errands import errands
+from tcpwatch.emit.histograms import Histograms
 from tcpwatch.emit.keep import Keeper
-from tcpwatch.emit.metrics import Histograms, Observables, meter_of
+from tcpwatch.emit.observables import Observables
 from tcpwatch.emit.peers import Peers
 from tcpwatch.emit.process import ProcessMetrics
 from tcpwatch.emit.providers import Providers, resolve
 from tcpwatch.emit.requests import RequestSpans
 from tcpwatch.emit.spans import Spans
 from tcpwatch.emit.tracing import Tracing
+from tcpwatch.emit.version import VERSION
 from tcpwatch.hub.output import Output, Requests, Sink
 from tcpwatch.hub.registry import Hub
 
@@ -46,7 +49,7 @@ class Telemetry:
         self.requests: Requests = RequestSpans(tracing, peers, settings)
         self.sinks: list[Sink] = [Spans(tracing, Keeper(settings), settings)]
         if not isinstance(providers.meter, NoOpMeterProvider):
-            meter = meter_of(providers.meter)
+            meter = providers.meter.get_meter(names.SCOPE, VERSION, names.SCHEMA_URL)
             self.sinks.append(Histograms(meter))
             if not any(providers.meter is known for known in _observed):
                 # The SDK keeps an instrument's callbacks for good; they are silent when we are.

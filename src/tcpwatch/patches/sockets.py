@@ -16,7 +16,7 @@ from tcpwatch.core.marks import Kind, Tls
 from tcpwatch.hub import hub
 from tcpwatch.hub.connection import Connection
 from tcpwatch.hub.loop import Loop
-from tcpwatch.patches.socketserver import note_blocking
+from tcpwatch.patches.connections import note_blocking
 from tcpwatch.patches.wrap import Hook, ours, patches
 
 ours(__file__)

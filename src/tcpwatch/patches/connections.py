@@ -1,0 +1,190 @@
+"""One connection in `socketserver`, from `get_request` to `close_request`.
+
+Overrides that call super() pass two wrappers; the first to see a connection in a phase speaks, the
+second finds nothing to say.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import ssl
+import threading
+from time import monotonic_ns as clock
+from typing import Any, Final
+
+from tcpwatch import names
+from tcpwatch.core.marks import Closing, Kind
+from tcpwatch.hub import forks, hub
+from tcpwatch.hub.connection import RAW, Connection
+from tcpwatch.hub.loop import Loop
+from tcpwatch.patches import streams
+from tcpwatch.patches.wrap import Hook, ours
+
+ours(__file__)
+
+_CLOSING: Final = 9
+"""The stage of a connection whose socket is being closed."""
+
+
+# -- accept --------------------------------------------------------------------------------------
+
+
+def _get_began(server: Any, *args: Any, **kwargs: Any) -> Loop | None:
+    loop = hub.serving.loop
+    if loop is None or loop is not hub.loops.get(id(server)):
+        return None
+    if loop.getting:
+        return None
+    loop.getting = True
+    hub.serving.accepting = None
+    return loop
+
+
+def _get_ended(loop: Loop, result: Any, error: BaseException | None) -> None:
+    loop.getting = False
+    serving = hub.serving
+    connection, serving.accepting = serving.accepting, None
+    if error is not None:
+        _accept_failed(loop, connection, error)
+        return
+    sock = result[0]
+    if connection is None:
+        connection = hub.accept(loop, sock, result[1], clock())
+    hub.bind(connection, sock)
+    loop.turn(names.LOOP_DISPATCH, clock(), connection.key)
+
+
+def _accept_failed(loop: Loop, connection: Connection | None, error: BaseException) -> None:
+    loop.accept_errors[_errno_name(error)] += 1
+    loop.label = names.BLAME_ACCEPT_ERROR
+    if connection is None or connection.over:
+        return
+    connection.marks.append((Kind.HANDLER_ENDED, clock(), type(error).__name__, False))
+    hub.closed(connection, None)
+
+
+def _errno_name(error: BaseException) -> str:
+    """Return what `tcpwatch.accept.errors` calls an error: EMFILE, SSLError, TimeoutError."""
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:
+        return errno.errorcode.get(error.errno, type(error).__name__)
+    return type(error).__name__
+
+
+def _verified(connection: Connection, result: Any, error: BaseException | None) -> None:
+    if error is None and not result:
+        connection.marks.append((Kind.REJECTED, clock()))
+
+
+def _verify_began(server: Any, request: Any, *args: Any, **kwargs: Any) -> Connection | None:
+    return hub.find(request)
+
+
+# -- dispatch ------------------------------------------------------------------------------------
+
+
+def _process_began(
+    server: Any, request: Any, *args: Any, **kwargs: Any
+) -> tuple[Connection, Any, set[int]] | None:
+    connection, serving = hub.find(request), hub.serving
+    if connection is None or serving.dispatching is connection:
+        return None
+    serving.dispatching = connection
+    children: set[int] = set()
+    if connection.loop.listener.forking:
+        forks.prepare(hub, connection)
+        children = set(getattr(server, "active_children", None) or ())
+    return connection, server, children
+
+
+def _process_ended(
+    token: tuple[Connection, Any, set[int]], result: Any, error: BaseException | None
+) -> None:
+    connection, server, before = token
+    hub.serving.dispatching = None
+    if connection.forked and not hub.post.in_child:
+        for pid in set(getattr(server, "active_children", None) or ()) - before:
+            hub.post.send_of_child(("forked", connection.key, pid))
+        hub.forget_connection(connection)
+    elif error is not None and not connection.over and connection.dispatch is None:
+        connection.marks.append((Kind.HANDLER_ENDED, clock(), type(error).__name__, False))
+
+
+def _finish_began(server: Any, request: Any, *args: Any, **kwargs: Any) -> Connection | None:
+    connection = hub.find(request)
+    if connection is None or connection.handling:
+        return None
+    now, loop = clock(), connection.loop
+    connection.handling = True
+    connection.handler_ns = now
+    if hub.post.in_child:
+        connection.dispatch = names.PROCESS
+    elif threading.get_ident() != connection.thread_id:
+        connection.dispatch = names.THREAD
+    else:
+        connection.dispatch = names.INLINE
+        loop.turn(names.LOOP_INLINE, now, connection.key)
+    connection.marks.append((Kind.HANDLER_BEGAN, now, connection.dispatch))
+    hub.serving.connection = connection
+    if hub.post.in_child:
+        hub.hand_over(connection, names.HANDLE, now)
+    return connection
+
+
+def _finish_ended(connection: Connection, result: Any, error: BaseException | None) -> None:
+    hub.serving.connection = None
+    connection.handling = False
+    streams.unwatch(connection)
+    if connection.over:
+        return
+    name = None if error is None else type(error).__name__
+    left = isinstance(error, ConnectionError) and (
+        connection.stream_failed or connection.stage == RAW
+    )
+    connection.marks.append((Kind.HANDLER_ENDED, clock(), name, left))
+
+
+# -- close ---------------------------------------------------------------------------------------
+
+
+def _close_began(server: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+    connection = hub.find(request)
+    if connection is None or connection.stage == _CLOSING:
+        return None
+    if connection.forked and not hub.post.in_child:
+        return None  # the parent closes its copy; the connection lives on in the child
+    connection.stage = _CLOSING
+    return connection, hub.kernel.closing(request)
+
+
+def _close_ended(
+    token: tuple[Connection, Closing], result: Any, error: BaseException | None
+) -> None:
+    connection, closing = token
+    if connection.dispatch == names.INLINE:
+        note_blocking(connection, names.LOOP_INLINE)
+    hub.closed(connection, closing)
+    if hub.post.in_child and hub.output is not None and not hub.output.child_flush():
+        hub.post.send(("flush_in_vain", os.getpid()))
+
+
+def note_blocking(connection: Connection, activity: str) -> None:
+    """Mark a connection whose loop activity was long and ends with others in the queue."""
+    loop, now = connection.loop, clock()
+    seconds = (now - loop.since_ns) / 1e9
+    if loop.connection != connection.key or seconds < hub.settings.blame_min:
+        return
+    loop.read_queue(now)
+    if loop.depth:
+        connection.marks.append((Kind.BLOCKING, now, activity, seconds, loop.depth))
+
+
+CONNECTION_HOOKS: Final = (
+    Hook("get_request", _get_began, _get_ended),
+    Hook("verify_request", _verify_began, _verified),
+    Hook("process_request", _process_began, _process_ended),
+    Hook("finish_request", _finish_began, _finish_ended),
+    Hook("shutdown_request", _close_began, _close_ended),
+    Hook("close_request", _close_began, _close_ended),
+)
+"""In the order in which a server calls them."""
