@@ -16,6 +16,9 @@ from pathlib import Path
 
 from environments import ROOT, Environment, all_environments
 
+OWN_VERB = ("tests/hard", "tests/suites")
+"""Slow suites: `make hard`, `make suites`."""
+
 
 @dataclass
 class Result:
@@ -56,7 +59,11 @@ def test(environment: Environment, arguments: list[str]) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         status = subprocess.run(
-            [environment.python, "-m", "pytest", "-q", f"--junitxml={report}", *arguments],
+            [
+                *(environment.python, "-m", "pytest", "-q"),
+                *(f"--ignore={ROOT / folder}" for folder in OWN_VERB),
+                *(f"--junitxml={report}", *arguments),
+            ],
             cwd=ROOT,
             env=clean,
             check=False,

@@ -6,6 +6,7 @@ Only here do `patches` and `emit` meet.
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import signal
 import sys
@@ -33,13 +34,38 @@ UNINSTALL_PATIENCE: Final = 5.0
 """Seconds for the last export of uninstall()."""
 
 
+_mask = threading.local()
+
+
+def _hold() -> None:
+    if session.handles_sigterm:
+        _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _let_go() -> None:
+    before = vars(_mask).pop("before", None)
+    if before is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@functools.cache
+def hold_sigterm_over_forks() -> None:
+    """Block SIGTERM while a process forks, once and for all.
+
+    CPython forgets in the child what came for a Python handler during the fork; the default action
+    that ours stands for would have ended the child.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_let_go)
+
+
 class Session:
     """What install() has begun and uninstall(), or the end of the process, must end."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._installed = False
-        self._handles_sigterm = False
+        self.handles_sigterm = False
         self._left: Output | None = None
 
     def install(self, tracer: TracerProvider | None, meter: MeterProvider | None) -> None:
@@ -63,7 +89,7 @@ class Session:
     def _summary(self, given: object) -> str:
         places = ", ".join(applied.modules())
         where = "the given OpenTelemetry providers" if given else destination()
-        note = "" if self._handles_sigterm else "; SIGTERM is not covered"
+        note = "" if self.handles_sigterm else "; SIGTERM is not covered"
         return f"watching {places}; telemetry goes to {where}{note}"
 
     def _say(self, wanted: bool, words: str) -> None:
@@ -126,13 +152,14 @@ class Session:
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._terminated)
-            self._handles_sigterm = True
+            self.handles_sigterm = True
+            hold_sigterm_over_forks()
 
     def _leave_sigterm(self) -> None:
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGTERM) == self._terminated:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self._handles_sigterm = False
+        self.handles_sigterm = False
 
     def _terminated(self, number: int, _frame: FrameType | None) -> None:
         """Export, then die of the signal after all, so that the exit status stays what it was."""

@@ -158,4 +158,5 @@ def recording(
         patches.uninstall()
         hub.stop(names.UNINSTALLED)
         hub.forget()
+        hub.retired.clear()
         hub.kernel = before

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from urllib.parse import unquote_plus, urlsplit
 
 from tcpwatch import names
 from tcpwatch.core.marks import Accepted, Closing
@@ -27,15 +28,34 @@ OTHER: Final = "_OTHER"
 VERSIONS: Final = frozenset({"HTTP/0.9", "HTTP/1.0", "HTTP/1.1"})
 """What a metric may carry: http.server takes HTTP/1.<any number> from a client."""
 
+_PAIR: Final = re.compile(r"([^&;=]+)=([^&;]*)")
 _SECRET: Final = re.compile(
-    r"(?i)\b([\w.-]*(?:password|passwd|secret|token|api[_-]?key|apikey|signature|sig|"
-    r"credential|authorization|session|awsaccesskeyid|x-goog-signature)[\w.-]*)=[^&;]*"
+    r"(?i)passw|pwd|secret|token|api[_-]?key|signature|(?<![a-z])sig(?![a-z])|"
+    r"credential|authorization|session|awsaccesskeyid"
 )
 
 
 def redact(query: str) -> str:
     """Return a query string with the values of secret-looking keys replaced by REDACTED."""
-    return _SECRET.sub(r"\1=REDACTED", query)
+    return _PAIR.sub(_redacted, query)
+
+
+def _redacted(pair: re.Match[str]) -> str:
+    return f"{pair[1]}=REDACTED" if _SECRET.search(unquote_plus(pair[1])) else pair[0]
+
+
+def split_target(target: str) -> tuple[str | None, str]:
+    """Return path and query of a request target; of an absolute one only what is its path.
+
+    An absolute-form target (RFC 9112 § 3.2.2) may carry the credentials of a user.
+    """
+    path, _, query = target.partition("?")
+    if "://" not in path:
+        return path, query
+    try:
+        return urlsplit(path).path or "/", query
+    except ValueError:  # no URL that anybody could take apart
+        return None, query
 
 
 def known_method(method: str | None) -> str:
@@ -126,8 +146,8 @@ def request_attributes(request: Any, accepted: Accepted, settings: Settings) -> 
     if request.method is not None and request.method not in METHODS:
         found[names.HTTP_REQUEST_METHOD_ORIGINAL] = request.method
     if request.target is not None:
-        path, _, query = request.target.partition("?")
-        found[names.URL_PATH] = path
+        path, query = split_target(request.target)
+        _put(found, names.URL_PATH, path)
         if query and settings.url_query:
             found[names.URL_QUERY] = redact(query)
     if request.version and request.version.startswith("HTTP/"):

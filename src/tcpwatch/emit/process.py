@@ -18,7 +18,10 @@ MOST_ROWS = 5000
 
 
 class ProcessMetrics:
-    """Observes one process: this one or, from the helper, the accepting one."""
+    """Observes one process: this one or, from the helper, the accepting one.
+
+    Raises psutil.Error or OSError where the platform shows no processes (no /proc).
+    """
 
     def __init__(self, meter: Meter, pid: int, connections: bool) -> None:
         self._process = psutil.Process(pid)
@@ -35,16 +38,12 @@ class ProcessMetrics:
                 names.M_PROCESS_CONNECTION_COUNT, [self._states], "{connection}", "By TCP state."
             )
 
-    @property
-    def _alive(self) -> bool:
-        return os.getpid() == self._made_by and self._process.is_running()
-
     def _observe(self, values: Iterable[tuple[float, dict[str, Any]]]) -> list[Observation]:
-        if not self._alive:
+        if os.getpid() != self._made_by:
             return []
         try:
             return [Observation(value, attributes) for value, attributes in values]
-        except psutil.Error:  # it ended, or a container hides it: absent
+        except (psutil.Error, OSError):  # it ended, or a container hides it: absent
             return []
 
     def _cpu(self, options: CallbackOptions) -> Iterable[Observation]:

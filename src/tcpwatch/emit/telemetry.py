@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import Any, Final
 
+import psutil
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.metrics import NoOpMeterProvider
 
@@ -54,8 +56,10 @@ class Telemetry:
             if not any(providers.meter is known for known in _observed):
                 # The SDK keeps an instrument's callbacks for good; they are silent when we are.
                 _observed.append(providers.meter)
+                hub.retired.clear()  # what an earlier provider was told is not this one's
                 Observables(meter, hub)
-                ProcessMetrics(meter, pid or os.getpid(), settings.process_connections)
+                with suppress(psutil.Error, OSError):  # no /proc: no such series
+                    ProcessMetrics(meter, pid or os.getpid(), settings.process_connections)
 
     def flush(self, timeout: float) -> bool:
         """Export what is there; the SDK ignores its timeouts, so the deadline is ours."""

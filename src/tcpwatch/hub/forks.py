@@ -53,7 +53,9 @@ def _in_child(hub: Hub) -> None:
     if connection is None or connection.handling:
         # Somebody else's fork. If this process serves too, it starts as if just installed.
         hub.pid = hub.observed_pid = os.getpid()
+        hub.post.disown()
         hub.forget()
+        hub.retired.clear()
         return
     hub.post.become_child()
     connection.pid = os.getpid()

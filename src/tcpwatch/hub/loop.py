@@ -17,6 +17,7 @@ from tcpwatch.kernel.reader import Kernel
 
 _SHORTEST_ACTIVITY_NS: Final = 20_000
 _HISTORY: Final = 4096
+_SPINNING: Final = 64
 
 
 class Listener(NamedTuple):
@@ -62,6 +63,11 @@ class Loop:
         self.label: str | None = None
         self.connection: int | None = None
         self.getting = False
+        self.spinning = False
+        """Whether accept() only fails, at once, again and again (EMFILE): then every µs counts."""
+        self.failures = 0
+        self.failing_with = ""
+        self._failing_errno: int | None = None
         self._drops_at_start = self.read_drops()
 
     def turn(self, state: str, now: int, connection: int | None = None) -> None:
@@ -93,6 +99,30 @@ class Loop:
             self.away_since = now
         self.select_returned_ns = now
         self.turn(state, now)
+
+    def failed(self, error: BaseException, name: str, in_kernel: bool) -> None:
+        """accept() has failed; after many failures of the kernel's in a row the loop spins."""
+        self.accept_errors[name] += 1
+        self.label = names.BLAME_ACCEPT_ERROR
+        self.failing_with = name
+        self._failing_errno = getattr(error, "errno", None)
+        self.failures = self.failures + 1 if in_kernel else 0
+        self.spinning = self.failures >= _SPINNING
+
+    def failed_again(self, error: BaseException) -> bool:
+        """Count one more failure of a spinning loop. False if it is another one: then no spin."""
+        if getattr(error, "errno", None) != self._failing_errno:
+            return False
+        self.accept_errors[self.failing_with] += 1
+        self.failures += 1
+        return True
+
+    def recovered(self, now: int) -> None:
+        """accept() has not failed."""
+        self.failures = 0
+        if self.spinning:
+            self.spinning = False
+            self.turn(names.LOOP_ACCEPT, now)
 
     def take_history(self, now: int, connection: int) -> list[tuple[object, ...]]:
         """Give away what the loop did up to `now`, for blame; it is accepting `connection`."""

@@ -64,9 +64,12 @@ class Post:
             self.dropped["relay_full"] += 1
 
     def employ(self, worker: Worker) -> None:
-        """Have a worker of this process take the messages, on a daemon thread."""
-        self.worker = worker
+        """Have a worker of this process take the messages, on a daemon thread.
+
+        Raises RuntimeError if no thread can be started now.
+        """
         threading.Thread(target=worker.run, name="tcpwatch-worker", daemon=True).start()
+        self.worker = worker
 
     def open_relay(self, take: Callable[[Message], bool]) -> None:
         """Let forked children send to this process's worker.
@@ -87,6 +90,10 @@ class Post:
         """Forget everything: a process that was forked for something else, or an uninstall."""
         if self.worker is not None:
             self.worker.stop()
+        self.disown()
+
+    def disown(self) -> None:
+        """Drop the worker without a touch: in a forked child its locks may be held for ever."""
         self.queue = deque()
         self.worker = self.relay = None
         self.remote = self.in_child = False

@@ -7,6 +7,7 @@ the GIL, and each connection is one thread's at a time.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import socket
 import threading
@@ -25,9 +26,11 @@ from tcpwatch.hub.connection import Connection
 from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.output import Output, Sink
 from tcpwatch.hub.post import Post
+from tcpwatch.hub.serving import Serving
 from tcpwatch.hub.snapshot import describe
 from tcpwatch.hub.stall import StallWatch
 from tcpwatch.hub.worker import Worker
+from tcpwatch.kernel.addresses import own_address, plain_address
 from tcpwatch.kernel.reader import Kernel
 from tcpwatch.settings import Settings
 
@@ -36,15 +39,9 @@ Opener = Callable[["Hub", bool], Output]
 
 _RETIRED: Final = 64
 _SETTLING: Final = 1.0
+_OPEN_AGAIN_NS: Final = 1_000_000_000
 
-
-class Serving(threading.local):
-    """What this thread does: the loop it runs, the connection it accepts, dispatches or serves."""
-
-    loop: Loop | None = None
-    accepting: Connection | None = None
-    dispatching: Connection | None = None
-    connection: Connection | None = None
+logger = logging.getLogger("tcpwatch")
 
 
 class Hub:
@@ -75,6 +72,7 @@ class Hub:
         self._by_socket: dict[int, Connection] = {}
         self._keys = itertools.count(1)
         self._hears_forks = False
+        self._open_again_ns = 0
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -107,17 +105,32 @@ class Hub:
         """Drop the loops, the worker and the way out: the next accept starts afresh."""
         self.post.reset()
         self.output = None
-        self.loops.clear()
-        self.retired.clear()
+        for identity in list(self.loops):
+            self.retire(identity)
 
-    def open(self, forking: bool) -> Output:
-        """Open the way out, at the first accept; later calls return the same."""
+    def open(self, forking: bool) -> Output | None:
+        """Open the way out, at the first accept; later calls return the same.
+
+        None while the process has no thread or descriptor to spare; a later call tries again.
+        """
         with self.lock:
-            if self.output is None:
-                assert self.opener is not None
-                self.output = self.opener(self, forking)
-                self.opened()
+            now = clock()
+            if self.output is None and self.opener is not None and now >= self._open_again_ns:
+                try:
+                    self.output = self.opener(self, forking)
+                except (OSError, RuntimeError) as error:
+                    self._open_again_ns = now + _OPEN_AGAIN_NS
+                    self._said_why_not(error)
+                else:
+                    self.opened()
             return self.output
+
+    def _said_why_not(self, error: BaseException) -> None:
+        self.post.dropped["not_open"] += 1
+        if self.post.dropped["not_open"] == 1:
+            logger.warning(
+                "no telemetry yet: %s; the server goes on, we try again each second", error
+            )
 
     def start_worker(self) -> Worker:
         """Start the worker in this process, once."""
@@ -175,7 +188,10 @@ class Hub:
         loop.running = True
         loop.thread_id = threading.get_ident()
         if self.post.worker is None and not loop.listener.forking and not self.post.remote:
-            self.start_worker()
+            try:
+                self.start_worker()
+            except RuntimeError as error:  # no thread to be had: the first accept tries again
+                self._said_why_not(error)
 
     def report(self, loop: Loop) -> None:
         """Tell a worker in another process what the loop does now."""
@@ -188,18 +204,24 @@ class Hub:
 
     # -- connections -----------------------------------------------------------------------------
 
-    def accept(self, loop: Loop, sock: socket.socket, peer: Any, now: int) -> Connection:
+    def accept(self, loop: Loop, sock: socket.socket, peer: Any, now: int) -> Connection | None:
         """A watched loop's kernel accept has returned `sock`; it is not shaken hands with yet.
 
-        It is not bound yet either: TLS makes another object of it.
+        It is not bound yet either: TLS makes another object of it. Returns None if there is no
+        way out yet: such a connection is counted, not recorded.
         """
+        if self._has_stopped():
+            return None
         kernel = self.kernel
         facts = kernel.accepted(sock)
+        loop.accepted += 1
         output = self.output or self.open(loop.listener.forking)
+        if output is None:
+            self.post.dropped["not_open"] += 1
+            return None
         since = facts.since_data_sent_ms * 1_000_000 if facts is not None else None
         wait = loop.wait_of(since, now)
         loop.read_queue(now)
-        loop.accepted += 1
         trace_id, span_id = output.allocate()
         key = next(self._keys)
         accepted = Accepted(
@@ -209,8 +231,8 @@ class Hub:
             loop.depth,
             loop.limit,
             facts.state if facts is not None else None,
-            _address(peer) if self.settings.peer_address else None,
-            _own_address(sock),
+            plain_address(peer) if self.settings.peer_address else None,
+            own_address(sock),
             kernel.cookie(sock),
             facts.rtt_us if facts is not None else None,
             facts.synack_retransmits if facts is not None else None,
@@ -220,10 +242,16 @@ class Hub:
         connection = Connection(key, loop, now, threading.get_ident(), accepted)
         loop.connection = key
         self.connections[key] = connection
+        if self._has_stopped():  # and may have swept in between
+            self.abandon(connection, names.UNINSTALLED)
+            return None
         if wait is not None and wait >= self.settings.blame_min * 1e9:
             history = loop.take_history(now, key)
             self.post.send(("history", loop.listener.key, history))
         return connection
+
+    def _has_stopped(self) -> bool:
+        return not self.active
 
     def adopt_connection(self, connection: Connection) -> None:
         """Take over a connection that another process has accepted."""
@@ -288,22 +316,6 @@ class Hub:
         """None of the connections is this process's."""
         self.connections.clear()
         self._by_socket.clear()
-
-
-def _address(address: Any) -> tuple[str, int | None] | None:
-    """Return (address, port) of a socket address of any family; None if it has no name."""
-    if isinstance(address, tuple) and len(address) >= 2:
-        return str(address[0]), int(address[1])
-    if isinstance(address, bytes):
-        address = "@" + address[1:].decode("utf-8", "replace")
-    return (str(address), None) if address else None
-
-
-def _own_address(sock: socket.socket) -> tuple[str, int | None] | None:
-    try:
-        return _address(sock.getsockname())
-    except OSError:
-        return None
 
 
 hub = Hub()

@@ -20,6 +20,7 @@ _DOING = {
     names.LOOP_DISPATCH: "it is starting a thread or process for {who}",
     names.LOOP_ACCEPT: "it is inside get_request()",
     names.LOOP_SERVICE: "it is busy between two requests (service_actions or your own code)",
+    names.BLAME_ACCEPT_ERROR: "accept() fails with {error}, about {rate:.0f} times a second",
     names.BLAME_FORK_LIMIT: "it waits for one of its children to end (max_children are running)",
 }
 
@@ -60,7 +61,9 @@ class StallWatch:
     def _warn(self, loop: Loop, seconds: float) -> None:
         name = loop.label or loop.state
         who = self._describe(loop.connection)
-        doing = _DOING.get(name, name).format(who=who)
+        doing = _DOING.get(name, name).format(
+            who=who, error=loop.failing_with, rate=loop.failures / seconds
+        )
         logger.warning(
             "accept loop of %s has not accepted for %.1f s: %s [%s]; %d connection(s) wait in the "
             "accept queue (limit %s)%s",

@@ -37,30 +37,42 @@ def _get_began(server: Any, *args: Any, **kwargs: Any) -> Loop | None:
     if loop.getting:
         return None
     loop.getting = True
-    hub.serving.accepting = None
+    if not loop.spinning:
+        hub.serving.accepting = None
     return loop
 
 
 def _get_ended(loop: Loop, result: Any, error: BaseException | None) -> None:
     loop.getting = False
+    if loop.spinning and error is not None and loop.failed_again(error):
+        return
     serving = hub.serving
     connection, serving.accepting = serving.accepting, None
     if error is not None:
         _accept_failed(loop, connection, error)
         return
+    loop.recovered(clock())
     sock = result[0]
     if connection is None:
         connection = hub.accept(loop, sock, result[1], clock())
-    hub.bind(connection, sock)
-    loop.turn(names.LOOP_DISPATCH, clock(), connection.key)
+    if connection is not None:
+        hub.bind(connection, sock)
+        loop.turn(names.LOOP_DISPATCH, clock(), connection.key)
 
 
 def _accept_failed(loop: Loop, connection: Connection | None, error: BaseException) -> None:
-    loop.accept_errors[_errno_name(error)] += 1
-    loop.label = names.BLAME_ACCEPT_ERROR
+    loop.failed(error, _errno_name(error), in_kernel=connection is None)
+    if hub.output is None:
+        hub.open(loop.listener.forking)
     if connection is None or connection.over:
         return
-    connection.marks.append((Kind.HANDLER_ENDED, clock(), type(error).__name__, False))
+    now, name = clock(), type(error).__name__
+    if isinstance(error, ssl.SSLError):
+        # A reset before the handshake: ssl says so with an error of its own.
+        connection.marks += [(Kind.TLS_BEGAN, now), (Kind.TLS_ENDED, now, name, None)]
+    else:
+        left = isinstance(error, ConnectionError)
+        connection.marks.append((Kind.HANDLER_ENDED, now, name, left))
     hub.closed(connection, None)
 
 
@@ -72,7 +84,9 @@ def _errno_name(error: BaseException) -> str:
 
 
 def _verified(connection: Connection, result: Any, error: BaseException | None) -> None:
-    if error is None and not result:
+    if error is not None:
+        connection.marks.append((Kind.HANDLER_ENDED, clock(), type(error).__name__, False))
+    elif not result:
         connection.marks.append((Kind.REJECTED, clock()))
 
 

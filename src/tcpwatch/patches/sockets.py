@@ -26,7 +26,9 @@ _NOT_YET = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 def _accept_began(listener: Any, *args: Any, **kwargs: Any) -> Loop | None:
     loop = hub.serving.loop
-    return loop if loop is not None and loop.getting and loop.sock is listener else None
+    if loop is None or not loop.getting or loop.spinning or loop.sock is not listener:
+        return None
+    return loop
 
 
 def _accept_ended(loop: Loop, result: Any, error: BaseException | None) -> None:
@@ -44,6 +46,8 @@ def _handshake_began(sock: Any, *args: Any, **kwargs: Any) -> Any:
     if connection is serving.accepting:
         connection.loop.turn(names.LOOP_TLS_HANDSHAKE, now, connection.key)
         hub.report(connection.loop)
+        if hub.post.remote:
+            hub.hand_over(connection, names.TLS_HANDSHAKE, now)
     return connection, sock, now
 
 

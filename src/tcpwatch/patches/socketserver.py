@@ -15,6 +15,7 @@ from typing import Any, Final
 from tcpwatch import names
 from tcpwatch.hub import hub
 from tcpwatch.hub.loop import Loop
+from tcpwatch.hub.serving import threads_are_native
 from tcpwatch.patches import code, http_server
 from tcpwatch.patches.connections import CONNECTION_HOOKS
 from tcpwatch.patches.selection import is_watched
@@ -33,7 +34,7 @@ def loop_of(server: Any) -> Loop | None:
         return loop
     if identity in _unwatched or not hub.active:
         return None
-    if not is_watched(server, hub.settings):
+    if not threads_are_native() or not is_watched(server, hub.settings):
         _unwatched.add(identity)
         weakref.finalize(server, _unwatched.discard, identity).atexit = False
         return None
@@ -80,6 +81,9 @@ def _handle_request_ended(loop: Loop, result: Any, error: BaseException | None) 
 
 
 def _woken(server: Any, *args: Any, **kwargs: Any) -> Loop | None:
+    loop = hub.loops.get(id(server))
+    if loop is not None and loop.spinning:
+        return None
     loop = _here(server)
     if loop is not None:
         loop.leave_select(clock(), names.LOOP_ACCEPT)
@@ -87,12 +91,19 @@ def _woken(server: Any, *args: Any, **kwargs: Any) -> Loop | None:
 
 
 def _turned(loop: Loop, result: Any, error: BaseException | None) -> None:
+    if loop.spinning:
+        return
     loop.turn(names.LOOP_SERVICE, clock())
 
 
 def _service_began(server: Any, *args: Any, **kwargs: Any) -> Loop | None:
+    loop = hub.loops.get(id(server))
+    if loop is not None and loop.spinning:
+        return None
     loop = _here(server)
-    if loop is not None and loop.state == names.LOOP_IDLE:
+    if loop is None:
+        return None
+    if loop.state == names.LOOP_IDLE:
         loop.leave_select(clock(), names.LOOP_SERVICE)
     return loop
 

@@ -88,35 +88,35 @@ def _wrap(original: Any, hook: Hook, patch: Patch) -> Any:
 
     @functools.wraps(original)
     def tcpwatch_wrapper(*args: Any, **kwargs: Any) -> Any:
-        if not patch.on:
-            return original(*args, **kwargs)
-        patch.calls += 1
-        timed = not patch.calls % _SAMPLED
-        began = perf_counter_ns() if timed else 0
-        try:
-            token = before(*args, **kwargs)
-        except Exception as error:
-            token = None
-            patch.failed(error)
-        if timed:
-            hub.self_ns += (perf_counter_ns() - began) * _SAMPLED
-        if token is None or after is None:
-            return original(*args, **kwargs)
+        token, timed = None, False
+        if patch.on:
+            patch.calls += 1
+            timed = not patch.calls % _SAMPLED
+            began = perf_counter_ns() if timed else 0
+            try:
+                token = before(*args, **kwargs)
+            except Exception as error:
+                patch.failed(error)
+            if timed:
+                hub.self_ns += (perf_counter_ns() - began) * _SAMPLED
         try:
             result = original(*args, **kwargs)
         except BaseException as error:
             hide(error)
-            finish(token, None, error)
+            if token is not None:
+                finish(token, None, error)
             raise
-        began = perf_counter_ns() if timed else 0
-        finish(token, result, None)
-        if timed:
-            hub.self_ns += (perf_counter_ns() - began) * _SAMPLED
+        if token is not None and after is not None:
+            began = perf_counter_ns() if timed else 0
+            finish(token, result, None)
+            if timed:
+                hub.self_ns += (perf_counter_ns() - began) * _SAMPLED
         return result
 
     def finish(token: Any, result: Any, error: BaseException | None) -> None:
         try:
-            after(token, result, error)  # type: ignore[misc]  # only called if there is one
+            if after is not None:
+                after(token, result, error)
         except Exception as internal:
             patch.failed(internal)
 

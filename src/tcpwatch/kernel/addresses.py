@@ -1,0 +1,23 @@
+"""Socket addresses of every family as plain values."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+
+def plain_address(address: Any) -> tuple[str, int | None] | None:
+    """Return (address, port) of a socket address of any family; None if it has no name."""
+    if isinstance(address, tuple) and len(address) >= 2:
+        return str(address[0]), int(address[1])
+    if isinstance(address, bytes):
+        address = "@" + address[1:].decode("utf-8", "replace")
+    return (str(address), None) if address else None
+
+
+def own_address(sock: socket.socket) -> tuple[str, int | None] | None:
+    """Return the socket's own address; None if it has none."""
+    try:
+        return plain_address(sock.getsockname())
+    except OSError:
+        return None

@@ -1,0 +1,87 @@
+"""Hard case 10: applications that end their process, or make others, in the middle of a request."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tcpwatch.view.receiver import Receiver
+from tests.hard.apps_b_start import Start, prepared
+from tests.hard.apps_b_views import CHILDREN
+from tests.live.seen import Seen
+from tests.live.test_forking import children
+
+N = 5
+
+
+@pytest.fixture
+def begin(receiver: Receiver, tmp_path: Path) -> Iterator[Start]:
+    """Return a function that starts a server whose views exit and fork."""
+    with prepared("views", receiver.endpoint, tmp_path) as start:
+        yield start
+
+
+def test_an_exit_in_the_view_of_a_forking_server(begin: Start, seen: Seen) -> None:
+    """`os._exit` in a view ends the child alone: its connection ends as `child_died`."""
+    server = begin("--dispatch", "process")
+    for _ in range(N):
+        assert server.exchange(b"GET /exit HTTP/1.1\r\nHost: test\r\n\r\n") == b""
+    assert server.get("/").status == 200
+    spans = seen.wait_connections(N + 1)
+    outcomes = [str(span.attributes["tcpwatch.connection.outcome"]) for span in spans]
+    assert sorted(outcomes) == ["child_died"] * N + ["completed"]
+    seen.wait_total("tcpwatch.connection.active", 0)
+    seen.wait_total("tcpwatch.handler.active", 0)
+
+
+def test_an_exit_in_the_view_of_a_threaded_server(begin: Start, seen: Seen) -> None:
+    """`os._exit` in a view ends the process at once with its status, as without us."""
+    server = begin()
+    server.get("/")
+    seen.wait_connections(1)
+    assert server.exchange(b"GET /exit HTTP/1.1\r\nHost: test\r\n\r\n") == b""
+    assert server.wait() == 7
+
+
+@pytest.mark.parametrize("dispatch", ["inline", "thread"])
+def test_a_view_that_forks(begin: Start, seen: Seen, dispatch: str) -> None:
+    """The child has none of our connections, the parent's goes on, and each is told once."""
+    server = begin("--dispatch", dispatch)
+    for _ in range(N):
+        assert server.get("/fork").json == {"status": 0}
+    spans = seen.wait_connections(N)
+    server.flush()
+    assert len(seen.connections) == len(seen.requests) == N
+    assert {span.attributes["tcpwatch.connection.outcome"] for span in spans} == {"completed"}
+    seen.wait_total("tcpwatch.connection.accepted", N)
+    seen.wait_total("tcpwatch.connection.active", 0)
+    assert children(server.process.pid) == {}
+
+
+@pytest.mark.parametrize("dispatch", ["thread", "process"])
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_view_that_uses_multiprocessing(
+    begin: Start, seen: Seen, method: str, dispatch: str
+) -> None:
+    """Children of either kind start, answer and end as ever, and tell nothing."""
+    server = begin("--dispatch", dispatch)
+    assert server.get(f"/multiprocessing/{method}").json == {"found": 0}
+    seen.wait_connections(1)
+    server.flush()
+    assert len(seen.connections) == len(seen.requests) == 1
+    seen.wait_total("tcpwatch.connection.accepted", 1)
+
+
+@pytest.mark.parametrize("dispatch", ["inline", "thread"])
+def test_a_child_can_be_terminated_from_its_first_moment(begin: Start, dispatch: str) -> None:
+    """A SIGTERM that reaches a child before its first line ends it, as it does without us."""
+    server = begin("--dispatch", dispatch)
+    assert server.get("/terminated").json == {"ended": [-signal.SIGTERM] * CHILDREN}
+
+
+def test_a_fork_waits_for_no_thread_of_ours(begin: Start) -> None:
+    """Whatever our threads hold at the fork, the child does not wait for it: they are gone."""
+    assert begin().get("/fork/locked").json == {"ended": True}
