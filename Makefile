@@ -14,11 +14,11 @@ help: ## show the verbs
 demo: setup ## start a real server and real clients, then tell what happened to each connection
 	@.venv/bin/tcpwatch demo
 
-test: python ## run all tests on every CPython >= 3.10 found on this machine
+test: python ## run the tests on every CPython >= 3.10 found (slow ones: hard, suites)
 	@$(PYTHON) scripts/run_tests.py
 
 hard: setup ## run the hard cases: faults, hostile clients, collectors, fuzz (minutes)
-	@.venv/bin/python -m pytest tests/hard
+	@.venv/bin/python -m pytest tests/hard tests/suites
 
 suites: python ## compare other people's test suites without tcpwatch and with it
 	@PYTHONPATH=scripts $(PYTHON) -m suites $(SUITES)

@@ -129,7 +129,6 @@ class Connection:
         "application",
         "dispatch",
         "exchange",
-        "exported_span",
         "flags",
         "forked",
         "handled_by",
@@ -141,7 +140,6 @@ class Connection:
         "over",
         "pid",
         "ready_ns",
-        "requests",
         "sequence",
         "socket_id",
         "socket_ref",
@@ -163,14 +161,13 @@ class Connection:
         self.marks: list[Mark] = [(Kind.ACCEPTED, now, *accepted)]
         self.tail: tuple[str, int] = (names.ACCEPT_QUEUE, now)
         self.stage = RAW
-        self.sequence = self.requests = 0
+        self.sequence = 0
         self.exchange: Exchange | None = None
         self.dispatch: str | None = None
         self.handler_ns = self.ready_ns = self.tls_ns = 0
         self.handling = self.over = self.forked = self.stream_failed = False
         self.flags: int | None = None
         self.trace_state: Any = None
-        self.exported_span: Any = None
         self.socket_id = 0
         self.socket_ref: Any = None
         self.handled_by: Any = None

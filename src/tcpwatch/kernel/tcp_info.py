@@ -14,7 +14,7 @@ from tcpwatch.core.marks import Closing
 SIZE: Final = 280
 """Bytes of the structure in Linux 6.18; older kernels return fewer."""
 
-ESTABLISHED, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING = 1, 7, 8, 9, 10, 11
+CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING = 8, 9, 10, 11
 _FIN_RECEIVED = frozenset({CLOSE_WAIT, LAST_ACK, CLOSING})
 
 _QUEUE = struct.Struct("=B23xII")

@@ -113,7 +113,6 @@ def _head_parsed(connection: Connection, exchange: Exchange, handler: Any) -> No
     now = clock()
     exchange.head_ns = now
     connection.stage = APP
-    connection.requests += 1
     headers: dict[str, str] = {}
     size = len(handler.raw_requestline) + 2
     for name, value in handler.headers.raw_items():

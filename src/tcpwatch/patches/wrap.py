@@ -7,7 +7,6 @@ fence: what it returns or raises goes through untouched, without our frame in th
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter_ns
@@ -124,7 +123,10 @@ def _wrap(original: Any, hook: Hook, patch: Patch) -> Any:
 
 
 def hide(error: BaseException) -> None:
-    """Take our frames off an exception's traceback, so that the host prints what it always did."""
+    """Take our frames off an exception's traceback, so that the host prints what it always did.
+
+    Before Python 3.11 a bare `raise` restores what we have cut: there one frame of ours remains.
+    """
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename in _OURS:
         trace = trace.tb_next
@@ -196,6 +198,3 @@ def _buried(owner: type | ModuleType, name: str, wrapper: Any) -> bool:
 
 
 patches = Patches()
-
-RERAISE_KEEPS_TRACEBACK: Final = sys.version_info >= (3, 11)
-"""Before 3.11 `raise` restores the traceback that we have cut; a frame of ours remains there."""
