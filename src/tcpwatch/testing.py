@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -75,7 +75,7 @@ class RecordingSink:
         """Count it."""
         self.accepts += 1
 
-    def intervals(self, loop: Loop, intervals: list[Interval], connection: Timeline) -> None:
+    def intervals(self, loop: Loop, intervals: Sequence[Interval], connection: Timeline) -> None:
         """Keep them."""
         self.phases.extend(intervals)
 
@@ -83,10 +83,13 @@ class RecordingSink:
         """Keep it."""
         self.requests.append(request)
 
-    def connection(self, loop: Loop, record: ConnectionRecord, blocker: Blocker | None) -> bool:
-        """Keep it; nothing is exported."""
-        self.connections.append(record)
+    def connection(self, loop: Loop, connection: Timeline, blocker: Blocker | None) -> bool:
+        """Keep its record; nothing is exported."""
+        self.connections.append(connection.record())
         return False
+
+    def tidy(self) -> None:
+        """Keep everything."""
 
 
 class NoRequestSpans:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tcpwatch import names
 
 TCP_CLOSE = 7
 """TCP_CLOSE of linux/tcp_states.h: what a socket is in after a reset came in."""
 
 
-@dataclass(slots=True)
 class Signs:
-    """What a timeline noticed that bears on the outcome."""
+    """What a timeline noticed that bears on the outcome; nothing yet is what the class says."""
 
     state_at_accept: int | None = None
     state_at_close: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +25,16 @@ class Interval(NamedTuple):
         return (self.end_ns - self.start_ns) / 1e9
 
 
+def totals(
+    intervals: Iterable[Interval], before: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """Add up nanoseconds by phase, on top of those `before`."""
+    found = dict(before) if before else {}
+    for phase, start_ns, end_ns, _ in intervals:
+        found[phase] = found.get(phase, 0) + end_ns - start_ns
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Blame:
     """Who held up a connection in the accept queue: `seconds` of its wait, by `count` activities.
@@ -37,16 +48,20 @@ class Blame:
     connection: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRecord:
+class RequestRecord(NamedTuple):
     """One finished request; `end_ns` is the last byte of its response."""
 
     sequence: int
     start_ns: int
     end_ns: int
     wall_ns: int
-    phases: dict[str, int]
+    intervals: tuple[Interval, ...]
     exchanged: Exchanged
+
+    @property
+    def phases(self) -> dict[str, int]:
+        """Return total nanoseconds by phase, the drain after its end included."""
+        return totals(self.intervals)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections import Counter
 
 from tcpwatch import names
 from tcpwatch.core.record import ConnectionRecord
+from tcpwatch.core.timeline import Timeline
 from tcpwatch.settings import Settings
 
 _FAILURES = frozenset({names.HANDLER_ERROR, names.CHILD_DIED})
@@ -21,6 +22,15 @@ class Keeper:
         self._most = settings.keep_per_second
         self._second = 0
         self._given: Counter[str] = Counter()
+
+    def may_keep(self, connection: Timeline) -> bool:
+        """Say whether a connection that is over can have a reason at all: most have none."""
+        return (
+            connection.since_ns - connection.start_ns >= self._slow_ns
+            or connection.server_errors > 0
+            or connection.blocking is not None
+            or connection.outcome in _FAILURES
+        )
 
     def reason(self, record: ConnectionRecord) -> str | None:
         """Return `blocking`, `failed` or `slow`; None if it is dull or there are enough."""

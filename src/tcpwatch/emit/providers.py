@@ -79,12 +79,12 @@ def resolve(
     if tracer is None:
         tracer = own_tracer_provider()
         _ours.append(tracer)
-        if set_global:
+        if set_global and isinstance(tracer, TracerProvider):
             trace.set_tracer_provider(tracer)
     if meter is None:
         meter = own_meter_provider()
         _ours.append(meter)
-        if set_global:
+        if set_global and isinstance(meter, MeterProvider):
             metrics.set_meter_provider(meter)
     own_tracer, own_meter = (
         any(provider is made for made in _ours) for provider in (tracer, meter)
@@ -92,10 +92,16 @@ def resolve(
     return Providers(tracer, meter, own_tracer, own_meter)
 
 
-def own_tracer_provider() -> TracerProvider:
-    """Make a tracer provider from the environment; its end is ours, not atexit's."""
+def own_tracer_provider() -> trace.TracerProvider:
+    """Make a tracer provider from the environment; its end is ours, not atexit's.
+
+    Without an exporter it makes no spans: nobody would ever see them.
+    """
+    exporters = _exporters("traces")
+    if not exporters:
+        return trace.NoOpTracerProvider()
     provider = TracerProvider(resource=Resource.create(), shutdown_on_exit=False)
-    for exporter in _exporters("traces"):
+    for exporter in exporters:
         provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider
 
@@ -149,6 +155,11 @@ def destination() -> str:
 def on_console() -> bool:
     """Say whether anything is exported to the standard output."""
     return "console" in {*_chosen("traces"), *_chosen("metrics")}
+
+
+def exported(signal: str) -> bool:
+    """Say whether the environment names an exporter for `traces` or `metrics`."""
+    return bool(_chosen(signal))
 
 
 def _chosen(signal: str) -> list[str]:

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from tcpwatch import names
 from tcpwatch.emit.peers import Peers
 from tcpwatch.emit.plain import plain_span, real_span
-from tcpwatch.emit.providers import on_console, resolve
+from tcpwatch.emit.providers import exported, on_console, resolve
 from tcpwatch.emit.requests import RequestSpans
 from tcpwatch.emit.telemetry import Telemetry
 from tcpwatch.emit.tracing import Tracing
@@ -39,12 +39,14 @@ class RemoteTelemetry:
     """An `Output` whose worker is the helper; here are only ids, decisions and contexts."""
 
     def __init__(self, hub: Hub) -> None:
-        # The environment's sampler and ids, but no thread: spans leave by the relay as they end.
-        provider = ForkedProvider(shutdown_on_exit=False)
-        provider.add_span_processor(RelayedSpans(hub))
+        provider: trace.TracerProvider = trace.NoOpTracerProvider()
+        if exported("traces"):
+            # The environment's sampler and ids, but no thread: spans leave by the relay.
+            provider = forked = ForkedProvider(shutdown_on_exit=False)
+            forked.add_span_processor(RelayedSpans(hub))
+            if hub.settings.set_global:
+                trace.set_tracer_provider(provider)
         tracing, peers = Tracing(provider), Peers.of(provider)
-        if hub.settings.set_global:
-            trace.set_tracer_provider(provider)
         self.allocate = tracing.allocate
         self.requests: Requests = RequestSpans(tracing, peers, hub.settings)
         self.sinks: list[Sink] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any, Final
 
 from opentelemetry.sdk.trace.sampling import Decision
@@ -43,7 +44,7 @@ class Spans:
     def accepted(self, loop: Loop, connection: Timeline) -> None:
         """A connection's span is built at its end."""
 
-    def intervals(self, loop: Loop, intervals: list[Interval], connection: Timeline) -> None:
+    def intervals(self, loop: Loop, intervals: Sequence[Interval], connection: Timeline) -> None:
         """Phase spans wait for their connection."""
 
     def request(self, loop: Loop, request: RequestRecord, connection: Timeline) -> None:
@@ -63,15 +64,20 @@ class Spans:
             if len(requests) < CHILDREN_OF_CONNECTION and not exchanged.parent_is_remote:
                 requests.append(request)
 
-    def connection(self, loop: Loop, record: ConnectionRecord, blocker: Blocker | None) -> bool:
+    def tidy(self) -> None:
+        """Nothing waits here."""
+
+    def connection(self, loop: Loop, connection: Timeline, blocker: Blocker | None) -> bool:
         """Export a connection that was sampled or that is worth keeping. Return whether it was."""
-        unsampled = self._unsampled.pop(record.key, [])
+        unsampled = self._unsampled.pop(connection.key, ())
         if not self._tracing.enabled:
             return False
+        if not self._is_wanted(connection):
+            return False
+        record = connection.record()
         listener, accepted = loop.listener, record.accepted
         found = words.connection_attributes(record, listener)
-        sampled = self._is_sampled(record, found)
-        if not sampled:
+        if not self._is_sampled(record, found):
             reason = self._keeper.reason(record)
             if reason is None:
                 return False
@@ -117,6 +123,11 @@ class Spans:
         self._emit_phases(record, listener, span.get_span_context(), wall)
         span.end(wall + record.end_ns)
 
+    def _is_wanted(self, connection: Timeline) -> bool:
+        """Say whether it may be exported, before a record of it is made."""
+        decided_not = self._tracing.sdk is not None and connection.flags is not None
+        return not decided_not or connection.sampled or self._keeper.may_keep(connection)
+
     def _is_sampled(self, record: ConnectionRecord, found: dict[str, Any]) -> bool:
         if record.sampled or self._tracing.sdk is None:
             return True
@@ -142,11 +153,11 @@ class Spans:
         found[names.BLOCKED_BY_COUNT] = blame.count
         if blocker is None:
             return []
-        if blocker.cookie is not None:
-            found[names.BLOCKED_BY_CONNECTION_ID] = blocker.cookie
+        if blocker.accepted.cookie is not None:
+            found[names.BLOCKED_BY_CONNECTION_ID] = blocker.accepted.cookie
         if not blocker.exported:
             return []
-        return [Link(span_context(blocker.trace_id, blocker.span_id, _SAMPLED))]
+        return [Link(span_context(blocker.accepted.trace_id, blocker.accepted.span_id, _SAMPLED))]
 
     def _emit_phases(
         self, record: ConnectionRecord, listener: Listener, parent: SpanContext, wall: int

@@ -52,7 +52,7 @@ class Telemetry:
         self.sinks: list[Sink] = [Spans(tracing, Keeper(settings), settings)]
         if not isinstance(providers.meter, NoOpMeterProvider):
             meter = providers.meter.get_meter(names.SCOPE, VERSION, names.SCHEMA_URL)
-            self.sinks.append(Histograms(meter))
+            self.sinks.append(Histograms(providers.meter, meter))
             if not any(providers.meter is known for known in _observed):
                 # The SDK keeps an instrument's callbacks for good; they are silent when we are.
                 _observed.append(providers.meter)

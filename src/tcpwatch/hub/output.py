@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from tcpwatch.core.record import ConnectionRecord, Interval, RequestRecord
+from tcpwatch.core.marks import Accepted
+from tcpwatch.core.record import Interval, RequestRecord
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.hub.connection import Connection, Exchange
 from tcpwatch.hub.loop import Loop
@@ -35,9 +36,7 @@ class Requests(Protocol):
 class Blocker(Protocol):
     """What is still known of a connection that may have blocked others."""
 
-    cookie: str | None
-    trace_id: int
-    span_id: int
+    accepted: Accepted
     exported: bool
 
 
@@ -47,14 +46,17 @@ class Sink(Protocol):
     def accepted(self, loop: Loop, connection: Timeline) -> None:
         """The first marks of a connection have come."""
 
-    def intervals(self, loop: Loop, intervals: list[Interval], connection: Timeline) -> None:
+    def intervals(self, loop: Loop, intervals: Sequence[Interval], connection: Timeline) -> None:
         """Phases of an open or just closed connection have ended."""
 
     def request(self, loop: Loop, request: RequestRecord, connection: Timeline) -> None:
         """A request has ended."""
 
-    def connection(self, loop: Loop, record: ConnectionRecord, blocker: Blocker | None) -> bool:
+    def connection(self, loop: Loop, connection: Timeline, blocker: Blocker | None) -> bool:
         """A connection is over. Return True if its span was exported."""
+
+    def tidy(self) -> None:
+        """The worker has nothing else to do for a moment."""
 
 
 class Output(Protocol):

@@ -105,7 +105,7 @@ def describe(hub: Hub, key: int | None) -> str:
         return f"{_spell(connection.accepted.peer)}, in phase {phase}"
     worker = hub.post.worker
     known = worker.acquaintances.get(key) if worker is not None and key is not None else None
-    return _spell(known.peer) if known is not None else "a connection"
+    return _spell(known.accepted.peer) if known is not None else "a connection"
 
 
 def _spell(peer: tuple[str, int | None] | None) -> str:

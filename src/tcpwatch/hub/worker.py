@@ -8,14 +8,13 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic_ns as clock
+from time import sleep
 from typing import TYPE_CHECKING
 
 from tcpwatch import names
 from tcpwatch.core.blame import Activity, blame
-from tcpwatch.core.marks import Kind, Mark
-from tcpwatch.core.record import ConnectionRecord
+from tcpwatch.core.marks import Accepted, Kind, Mark
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.guard import guard
 from tcpwatch.hub.loop import Loop
@@ -31,16 +30,18 @@ _HISTORY = 8192
 _SWEEP_NS = 5_000_000_000
 TICK = 0.1
 
+_SLICE = 8
+"""After so many messages (about 0.1 ms) others may have the GIL."""
 
-@dataclass(slots=True)
+
 class Acquaintance:
     """What is remembered of a connection, open or over, that may have blocked others."""
 
-    cookie: str | None
-    peer: tuple[str, int | None] | None
-    trace_id: int
-    span_id: int
-    exported: bool = False
+    __slots__ = ("accepted", "exported")
+
+    def __init__(self, accepted: Accepted) -> None:
+        self.accepted = accepted
+        self.exported = False
 
 
 class Worker:
@@ -70,6 +71,8 @@ class Worker:
         self._history: dict[int, deque[Activity]] = {}
         self._broken: set[int] = set()
         self._stopping = False
+        self._loop: Loop | None = None
+        """The loop of the last message: most processes have one."""
 
     def run(self) -> None:
         """Work until `stop`; the thread's main function."""
@@ -77,7 +80,8 @@ class Worker:
             self.wake.wait(TICK)
             self.wake.clear()
             try:
-                self.drain()
+                if self.drain():
+                    self._tidy()
                 now = clock()
                 self._watch.look(now)
                 self._sweep(now)
@@ -89,9 +93,9 @@ class Worker:
         self._stopping = True
         self.wake.set()
 
-    def drain(self) -> None:
-        """Handle every message that is queued now."""
-        queue = self.post.queue
+    def drain(self) -> int:
+        """Handle every message that is queued now. Return how many there were."""
+        queue, handled = self.post.queue, 0
         while queue:
             try:
                 message = queue.popleft()
@@ -102,6 +106,15 @@ class Worker:
             except Exception as error:
                 self.dropped["worker_error"] += 1
                 guard.caught("worker", error)
+            handled += 1
+            if not handled % _SLICE:
+                # A round may be long, and whoever waits for the GIL has a request to answer.
+                sleep(0)
+        return handled
+
+    def _tidy(self) -> None:
+        for sink in self._sinks():
+            sink.tidy()
 
     def settle(self, timeout: float) -> bool:
         """Wait until everything queued so far was handled, for at most `timeout` seconds."""
@@ -137,51 +150,47 @@ class Worker:
 
     def _marks(self, key: int, marks: list[Mark]) -> None:
         timeline = self.timelines.get(key)
+        begins = timeline is None
         if timeline is None:
             if not marks or marks[0][0] != Kind.ACCEPTED:
                 self.dropped["unknown_connection"] += 1
                 return
             timeline = self.timelines[key] = Timeline(key)
-        begins = timeline.accepted is None
         timeline.feed(marks)
         accepted = timeline.accepted
-        if accepted is None:
-            return
-        loop = self._loops(accepted.listener)
+        assert accepted is not None  # it is what every timeline's first mark says
+        loop = self._loop
+        if loop is None or loop.listener.key != accepted.listener:
+            loop = self._loop = self._loops(accepted.listener)
         if begins:
-            self._remember(key, timeline)
-            self._find_blocker(timeline, loop)
+            self._remember(key, accepted)
+            if accepted.wait_ns is not None and accepted.wait_ns >= self._blame_min_ns:
+                self._find_blocker(timeline, accepted, accepted.wait_ns, loop)
         if loop is not None:
             self._deliver(timeline, loop, begins)
+        if timeline.outcome is not None:
+            del self.timelines[key]
 
-    def _remember(self, key: int, timeline: Timeline) -> None:
-        accepted = timeline.accepted
-        assert accepted is not None
-        self.acquaintances[key] = Acquaintance(
-            accepted.cookie, accepted.peer, accepted.trace_id, accepted.span_id
-        )
+    def _remember(self, key: int, accepted: Accepted) -> None:
+        self.acquaintances[key] = Acquaintance(accepted)
         if len(self.acquaintances) > _RECENT:
             self.acquaintances.popitem(last=False)
 
-    def _find_blocker(self, timeline: Timeline, loop: Loop | None) -> None:
-        accepted = timeline.accepted
-        wait = accepted.wait_ns if accepted is not None else None
-        if accepted is None or wait is None or wait < self._blame_min_ns:
-            return
+    def _find_blocker(
+        self, timeline: Timeline, accepted: Accepted, wait_ns: int, loop: Loop | None
+    ) -> None:
         past = self._history.get(accepted.listener, ())
         end = timeline.accepted_ns
-        timeline.blame = blame(past, end - wait, end)
+        timeline.blame = blame(past, end - wait_ns, end)
         if timeline.blame is not None and loop is not None:
             loop.blocked_ns[timeline.blame.activity] += int(timeline.blame.seconds * 1e9)
 
     def _deliver(self, timeline: Timeline, loop: Loop, begins: bool) -> None:
         intervals, timeline.intervals = timeline.intervals, []
         requests, timeline.requests = timeline.requests, []
-        record = timeline.record() if timeline.over else None
-        if record is not None:
-            del self.timelines[timeline.key]
+        over = timeline.outcome is not None
         for sink in self._sinks():
-            if id(sink) in self._broken:
+            if self._broken and id(sink) in self._broken:
                 continue
             try:
                 if begins:
@@ -190,20 +199,20 @@ class Worker:
                     sink.intervals(loop, intervals, timeline)
                 for request in requests:
                     sink.request(loop, request, timeline)
-                if record is not None:
-                    self._finish(sink, loop, record)
+                if over:
+                    self._finish(sink, loop, timeline)
             except Exception as error:
                 self._broken.add(id(sink))
                 guard.caught(type(sink).__name__, error)
 
-    def _finish(self, sink: Sink, loop: Loop, record: ConnectionRecord) -> None:
+    def _finish(self, sink: Sink, loop: Loop, timeline: Timeline) -> None:
         blocker = None
-        if record.blame is not None and record.blame.connection is not None:
-            blocker = self.acquaintances.get(record.blame.connection)
-        exported = sink.connection(loop, record, blocker)
-        known = self.acquaintances.get(record.key)
-        if exported and known is not None:
-            known.exported = True
+        if timeline.blame is not None and timeline.blame.connection is not None:
+            blocker = self.acquaintances.get(timeline.blame.connection)
+        if sink.connection(loop, timeline, blocker):
+            known = self.acquaintances.get(timeline.key)
+            if known is not None:
+                known.exported = True
 
     def _sweep(self, now: int) -> None:
         """Drop timelines whose end was lost with a full queue: nobody will ever send it."""
