@@ -97,8 +97,8 @@ def assert_nothing_current() -> None:
     assert trace.get_current_span() is trace.INVALID_SPAN
     assert context.get_current() == {}
     assert hub.serving.connection is None
-    assert hub.serving.accepting is None
-    assert hub.serving.dispatching is None
+    assert hub.accepting_here() is None
+    assert hub.dispatching_here() is None
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ connection, so one thread at a time writes.
 
 from __future__ import annotations
 
-import os
 from time import monotonic_ns as clock
 from time import time_ns as wall_clock
 from typing import TYPE_CHECKING, Any, Final
@@ -28,59 +27,28 @@ RESPONDING: Final = 4
 class Exchange:
     """One request and its response while they happen; times are monotonic nanoseconds."""
 
-    __slots__ = (
-        "body_wait_ns",
-        "content_length",
-        "cut_short",
-        "ended",
-        "error",
-        "excluded",
-        "final",
-        "first_byte_ns",
-        "first_write_ns",
-        "forwarded_for",
-        "forwarded_host",
-        "head_bytes",
-        "head_ns",
-        "host",
-        "last_write_ns",
-        "method",
-        "peer_instrumented",
-        "received",
-        "refused",
-        "release",
-        "route",
-        "scheme",
-        "sequence",
-        "span",
-        "status",
-        "target",
-        "user_agent",
-        "version",
-        "wall_ns",
-    )
+    # Defaults stand on the class: most exchanges change few of them.
+    head_ns = first_write_ns = last_write_ns = 0
+    method: str | None = None
+    target: str | None = None
+    version: str | None = None
+    scheme = "http"
+    host: str | None = None
+    forwarded_host: str | None = None
+    forwarded_for: str | None = None
+    user_agent: str | None = None
+    status: int | None = None
+    route: str | None = None
+    error: str | None = None
+    body_wait_ns = received = head_bytes = content_length = 0
+    final = refused = ended = cut_short = False
+    peer_instrumented = excluded = False
+    span: Any = None
+    release: Any = None
 
     def __init__(self, sequence: int, now: int, wall: int) -> None:
         self.sequence = sequence
         self.first_byte_ns, self.wall_ns = now, wall
-        self.head_ns = self.first_write_ns = self.last_write_ns = 0
-        self.method: str | None = None
-        self.target: str | None = None
-        self.version: str | None = None
-        self.scheme = "http"
-        self.host: str | None = None
-        self.forwarded_host: str | None = None
-        self.forwarded_for: str | None = None
-        self.user_agent: str | None = None
-        self.status: int | None = None
-        self.route: str | None = None
-        self.error: str | None = None
-        self.body_wait_ns = self.received = self.head_bytes = 0
-        self.content_length = 0
-        self.final = self.refused = self.ended = self.cut_short = False
-        self.peer_instrumented = self.excluded = False
-        self.span: Any = None
-        self.release: Any = None
 
     @property
     def steps_back(self) -> bool:
@@ -122,56 +90,28 @@ assert len(Exchanged._fields) == 15 + len(NO_SPAN)
 class Connection:
     """One accepted connection; `marks` are those that nobody has been handed yet."""
 
-    __slots__ = (
-        "__weakref__",
-        "accepted",
-        "accepted_ns",
-        "application",
-        "dispatch",
-        "exchange",
-        "flags",
-        "forked",
-        "handled_by",
-        "handler_ns",
-        "handling",
-        "key",
-        "loop",
-        "marks",
-        "over",
-        "pid",
-        "ready_ns",
-        "sequence",
-        "socket_id",
-        "socket_ref",
-        "stage",
-        "stream_failed",
-        "tail",
-        "thread_id",
-        "tls_ns",
-        "trace_state",
-    )
+    # Defaults stand on the class: most connections change few of them.
+    stage = RAW
+    sequence = 0
+    exchange: Exchange | None = None
+    dispatch: str | None = None
+    handler_ns = ready_ns = tls_ns = 0
+    handling = over = forked = stream_failed = False
+    flags: int | None = None
+    trace_state: Any = None
+    socket_id = 0
+    socket_ref: Any = None
+    handled_by: Any = None
+    application: Any = None
 
-    def __init__(self, key: int, loop: Loop, now: int, thread_id: int, accepted: Accepted) -> None:
+    def __init__(self, key: int, loop: Loop, now: int, pid: int, accepted: Accepted) -> None:
         self.key = key
         self.loop = loop
-        self.pid = os.getpid()
-        self.thread_id = thread_id
+        self.pid = pid
         self.accepted = accepted
         self.accepted_ns = now
         self.marks: list[Mark] = [(Kind.ACCEPTED, now, *accepted)]
         self.tail: tuple[str, int] = (names.ACCEPT_QUEUE, now)
-        self.stage = RAW
-        self.sequence = 0
-        self.exchange: Exchange | None = None
-        self.dispatch: str | None = None
-        self.handler_ns = self.ready_ns = self.tls_ns = 0
-        self.handling = self.over = self.forked = self.stream_failed = False
-        self.flags: int | None = None
-        self.trace_state: Any = None
-        self.socket_id = 0
-        self.socket_ref: Any = None
-        self.handled_by: Any = None
-        self.application: Any = None
 
     def first_byte(self, now: int) -> Exchange:
         """Begin an exchange: its first byte was read at `now`."""
@@ -199,9 +139,3 @@ class Connection:
         """Note that a read or write of ours ended in `error` (EPIPE, ECONNRESET, a timeout, …)."""
         self.stream_failed = True
         self.marks.append((Kind.READ_FAILED, clock(), type(error).__name__))
-
-    def take_marks(self, tail: tuple[str, int]) -> list[Mark]:
-        """Give away the marks made so far; `tail` is the phase that they led to, and since when."""
-        taken, self.marks = self.marks, []
-        self.tail = tail
-        return taken

@@ -9,15 +9,19 @@ from __future__ import annotations
 import socket
 from collections import Counter, deque
 from time import monotonic_ns as clock
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tcpwatch import names
 from tcpwatch.core.blame import Activity
 from tcpwatch.kernel.reader import Kernel
 
+if TYPE_CHECKING:
+    from tcpwatch.hub.connection import Connection
+
 _SHORTEST_ACTIVITY_NS: Final = 20_000
 _HISTORY: Final = 4096
 _SPINNING: Final = 64
+_ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared with, not bound to
 
 
 class Listener(NamedTuple):
@@ -34,6 +38,12 @@ class Listener(NamedTuple):
     """(phase, function, file, line) of the methods that the server's class runs."""
 
 
+def _own_address(listener: Listener) -> tuple[str, int | None] | None:
+    if listener.network_type is None or listener.address in _ANY_ADDRESS:
+        return None
+    return listener.address, listener.port
+
+
 class Loop:
     """The state of one server's accept loop.
 
@@ -44,6 +54,8 @@ class Loop:
         self.listener = listener
         self.sock = sock
         self.kernel = kernel
+        self.own_address = _own_address(listener)
+        """The local address of every connection; None where each may have another."""
         self.state: str = names.LOOP_SERVICE
         self.since_ns = 0
         self.totals: dict[str, int] = dict.fromkeys(names.LOOP_STATES, 0)
@@ -63,6 +75,15 @@ class Loop:
         self.label: str | None = None
         self.connection: int | None = None
         self.getting = False
+        """Whether the loop is inside get_request()."""
+        self.accepting: Connection | None = None
+        """What accept() has returned inside a get_request() that goes on (with TLS, say)."""
+        self.dispatching: Connection | None = None
+        """The connection that process_request() is called for."""
+        self.services = False
+        """Whether the server does something of its own between two turns."""
+        self.by_hand = False
+        """Whether somebody calls handle_request() in a loop of their own."""
         self.spinning = False
         """Whether accept() only fails, at once, again and again (EMFILE): then every µs counts."""
         self.failures = 0
@@ -74,8 +95,9 @@ class Loop:
         """Leave what the loop did until `now` and begin `state`, for `connection` if for one."""
         since = self.since_ns
         if since:
-            self.totals[self.state] += now - since
-            if now - since >= _SHORTEST_ACTIVITY_NS:
+            spent = now - since
+            self.totals[self.state] += spent
+            if spent >= _SHORTEST_ACTIVITY_NS:
                 name = self.label or self.state
                 self.history.append(Activity(name, since, now, self.connection))
         self.state, self.since_ns = state, now

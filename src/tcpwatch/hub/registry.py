@@ -54,6 +54,8 @@ class Hub:
         self.is_helper = False
         """Whether this process only has the worker: its connections are other processes'."""
         self.serving = Serving()
+        self.listening: dict[int, Loop] = {}
+        """The loops by id() of their listening socket."""
         self.post = Post(self.settings.queue_size)
         self.output: Output | None = None
         self.opener: Opener | None = None
@@ -166,12 +168,15 @@ class Hub:
         """Watch the loop of the server with this id(); `listener.key` is ignored and set here."""
         loop = Loop(listener._replace(key=next(self._keys)), sock, self.kernel)
         self.loops[identity] = loop
+        if sock is not None:
+            self.listening[id(sock)] = loop
         return loop
 
     def retire(self, identity: int) -> None:
         """The server of a loop is gone; what the loop has counted is remembered for a while."""
         loop = self.loops.pop(identity, None)
         if loop is not None:
+            self.listening.pop(id(loop.sock), None)
             loop.sock = None
             self.retired.append(loop)
 
@@ -182,6 +187,18 @@ class Hub:
     def loop_by_key(self, key: int) -> Loop | None:
         """Return the loop whose listener has this key."""
         return next((loop for loop in self.all_loops() if loop.listener.key == key), None)
+
+    def dispatching_here(self) -> Connection | None:
+        """Return the connection that a loop of this thread is about to hand to its handler."""
+        return next((loop.dispatching for loop in self._loops_here() if loop.dispatching), None)
+
+    def accepting_here(self) -> Connection | None:
+        """Return the connection that a loop of this thread has in its get_request()."""
+        return next((loop.accepting for loop in self._loops_here() if loop.accepting), None)
+
+    def _loops_here(self) -> list[Loop]:
+        here = threading.get_ident()
+        return [loop for loop in list(self.loops.values()) if loop.thread_id == here]
 
     def loop_began(self, loop: Loop) -> None:
         """The loop's thread has entered its turn: from now on somebody should look at it."""
@@ -212,15 +229,18 @@ class Hub:
         """
         if self._has_stopped():
             return None
-        kernel = self.kernel
+        kernel, settings = self.kernel, self.settings
         facts = kernel.accepted(sock)
         loop.accepted += 1
         output = self.output or self.open(loop.listener.forking)
         if output is None:
             self.post.dropped["not_open"] += 1
             return None
-        since = facts.since_data_sent_ms * 1_000_000 if facts is not None else None
-        wait = loop.wait_of(since, now)
+        if facts is None:
+            wait = state = rtt = retransmits = None
+        else:
+            state, since, rtt, retransmits = facts
+            wait = loop.wait_of(since * 1_000_000, now)
         loop.read_queue(now)
         trace_id, span_id = output.allocate()
         key = next(self._keys)
@@ -230,22 +250,22 @@ class Hub:
             wait,
             loop.depth,
             loop.limit,
-            facts.state if facts is not None else None,
-            plain_address(peer) if self.settings.peer_address else None,
-            own_address(sock),
+            state,
+            plain_address(peer) if settings.peer_address else None,
+            loop.own_address or own_address(sock),
             kernel.cookie(sock),
-            facts.rtt_us if facts is not None else None,
-            facts.synack_retransmits if facts is not None else None,
+            rtt,
+            retransmits,
             trace_id,
             span_id,
         )
-        connection = Connection(key, loop, now, threading.get_ident(), accepted)
+        connection = Connection(key, loop, now, self.pid, accepted)
         loop.connection = key
         self.connections[key] = connection
         if self._has_stopped():  # and may have swept in between
             self.abandon(connection, names.UNINSTALLED)
             return None
-        if wait is not None and wait >= self.settings.blame_min * 1e9:
+        if wait is not None and wait >= settings.blame_min * 1e9:
             history = loop.take_history(now, key)
             self.post.send(("history", loop.listener.key, history))
         return connection
@@ -277,7 +297,8 @@ class Hub:
 
     def hand_over(self, connection: Connection, phase: str, now: int) -> None:
         """Give the marks made so far to the worker; they led to `phase` at `now`."""
-        marks = connection.take_marks((phase, now))
+        marks, connection.marks = connection.marks, []
+        connection.tail = (phase, now)
         if marks:
             self.post.send(("marks", connection.key, marks))
 
@@ -311,11 +332,13 @@ class Hub:
         """This process has nothing to do with the connection any longer."""
         self.connections.pop(connection.key, None)
         self._by_socket.pop(connection.socket_id, None)
+        connection.socket_ref = None
 
     def clear_connections(self) -> None:
         """None of the connections is this process's."""
         self.connections.clear()
         self._by_socket.clear()
+        self.serving.clear()
 
 
 hub = Hub()

@@ -5,20 +5,41 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+from threading import get_ident
 
 from tcpwatch.hub.connection import Connection
-from tcpwatch.hub.loop import Loop
 
 logger = logging.getLogger("tcpwatch")
 
+_Local = threading.local
 
-class Serving(threading.local):
-    """What this thread does: the loop it runs, the connection it accepts, dispatches or serves."""
 
-    loop: Loop | None = None
-    accepting: Connection | None = None
-    dispatching: Connection | None = None
-    connection: Connection | None = None
+class Serving:
+    """Which connection each thread serves.
+
+    A dictionary by thread, because a thread per connection would make a threading.local build its
+    storage for every connection.
+    """
+
+    def __init__(self) -> None:
+        self._by_thread: dict[int, Connection] = {}
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection that this thread serves."""
+        return self._by_thread.get(get_ident())
+
+    def begin(self, connection: Connection) -> None:
+        """This thread serves `connection` from now on."""
+        self._by_thread[get_ident()] = connection
+
+    def end(self) -> None:
+        """This thread serves nobody from now on."""
+        self._by_thread.pop(get_ident(), None)
+
+    def clear(self) -> None:
+        """No thread serves anybody: a process that was just forked has one thread."""
+        self._by_thread.clear()
 
 
 def threads_are_native() -> bool:
@@ -26,7 +47,7 @@ def threads_are_native() -> bool:
 
     gevent's monkey.patch_all() makes them greenlets, and ours would stop them all.
     """
-    native = issubclass(Serving, threading.local)
+    native = threading.local is _Local
     if not native:
         _say_so()
     return native

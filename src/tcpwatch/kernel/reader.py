@@ -24,6 +24,8 @@ CLOCK_MONOTONIC_COARSE = 6
 
 _MEMINFO = struct.Struct("=9I")
 _DROPS = 8
+_TCP = socket.IPPROTO_TCP
+_TCP_INFO = getattr(socket, "TCP_INFO", 11)
 _PROC_TCP = Path("/proc/net/tcp")
 _PROC_TCP6 = Path("/proc/net/tcp6")
 
@@ -40,17 +42,18 @@ class Kernel:
             return 0
         return int(time.clock_getres(CLOCK_MONOTONIC_COARSE) * 1e9)
 
-    def _tcp_info(self, sock: socket.socket) -> bytes:
-        if not self._linux or sock.family == socket.AF_UNIX:
+    def _tcp_info(self, sock: socket.socket, size: int) -> bytes:
+        # The family is not asked for: socket.family makes an enum each time, as dear as the call.
+        if not self._linux:
             return b""
         try:
-            return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, tcp_info.SIZE)
+            return sock.getsockopt(_TCP, _TCP_INFO, size)
         except OSError:
             return b""
 
     def queue(self, listener: socket.socket) -> tuple[int, int] | None:
         """Return (depth, limit) of the listener's accept queue, in connections."""
-        return tcp_info.parse_queue(self._tcp_info(listener))
+        return tcp_info.parse_queue(self._tcp_info(listener, tcp_info.QUEUE_SIZE))
 
     def drops(self, listener: socket.socket) -> int | None:
         """Return how many packets the listener has dropped (sk_drops, a u32 that wraps)."""
@@ -64,12 +67,13 @@ class Kernel:
 
     def accepted(self, connection: socket.socket) -> tcp_info.AtAccept | None:
         """Return the facts of a connection that was accepted this moment."""
-        return tcp_info.parse_accepted(self._tcp_info(connection))
+        return tcp_info.parse_accepted(self._tcp_info(connection, tcp_info.ACCEPTED_SIZE))
 
     def closing(self, connection: socket.socket) -> Closing:
         """Return the totals of a connection that is about to be shut down."""
-        data = self._tcp_info(connection)
-        return tcp_info.parse_closing(data, self._unacked(connection) if data else None)
+        data = self._tcp_info(connection, tcp_info.SIZE)
+        knows = not data or tcp_info.tells_unacked(data)
+        return tcp_info.parse_closing(data, None if knows else self._unacked(connection))
 
     def cookie(self, sock: socket.socket) -> str | None:
         """Return SO_COOKIE in hex: the id that `ss -e` and eBPF show for this socket."""

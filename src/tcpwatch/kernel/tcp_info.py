@@ -7,7 +7,8 @@ field beyond the end is unknown (None), never 0.
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 from tcpwatch.core.marks import Closing
 
@@ -20,10 +21,17 @@ _FIN_RECEIVED = frozenset({CLOSE_WAIT, LAST_ACK, CLOSING})
 _QUEUE = struct.Struct("=B23xII")
 _ACCEPTED = struct.Struct("=B43xI20xI28xI")
 _BASIC = struct.Struct("=B67xII24xI")
+_TOTALS = struct.Struct("=B67xII24xI16xQQ8xII16xQQQ8xQQ")
 _U64 = struct.Struct("=Q")
 _U32 = struct.Struct("=I")
 
 _NO_MIN_RTT = 0xFFFFFFFF
+
+QUEUE_SIZE: Final = _QUEUE.size
+ACCEPTED_SIZE: Final = _ACCEPTED.size
+"""Bytes that are enough for a listener and for a just accepted connection."""
+
+_make: Final[Callable[..., Any]] = tuple.__new__
 
 
 class AtAccept(NamedTuple):
@@ -55,15 +63,50 @@ def parse_accepted(data: bytes) -> AtAccept | None:
     if len(data) < _ACCEPTED.size:
         return None
     state, since, rtt, retransmits = _ACCEPTED.unpack_from(data)
-    return AtAccept(state, since, rtt or None, retransmits)
+    found: AtAccept = _make(AtAccept, (state, since, rtt or None, retransmits))
+    return found
+
+
+def tells_unacked(data: bytes) -> bool:
+    """Say whether what the peer has not acknowledged can be told from `data` (Linux >= 4.19)."""
+    return len(data) >= _TOTALS.size
 
 
 def parse_closing(data: bytes, unacked: int | None = None) -> Closing:
     """Return a connection's totals, read before its shutdown; unknown ones are None.
 
-    `unacked` is SIOCOUTQ, in bytes. The kernel counts the peer's FIN as a byte received; it is
-    taken off.
+    `unacked` is SIOCOUTQ, in bytes, for kernels that do not tell it here. The kernel counts the
+    peer's FIN as a byte received; it is taken off.
     """
+    if len(data) < _TOTALS.size:
+        return _parse_older(data, unacked)
+    values = _TOTALS.unpack_from(data)
+    state, rtt, rtt_var, retransmits, acked, received, unsent, min_rtt = values[:8]
+    busy, rwnd_limited, sndbuf_limited, sent, sent_again = values[8:]
+    if received and state in _FIN_RECEIVED:
+        received -= 1
+    found: Closing = _make(
+        Closing,
+        (
+            state,
+            rtt or None,
+            rtt_var if rtt else None,
+            None if min_rtt == _NO_MIN_RTT else min_rtt,
+            retransmits,
+            received,
+            sent,
+            acked,
+            # write_seq - snd_una, as SIOCOUTQ has it: what is in flight and what was never sent.
+            max(sent - sent_again - acked, 0) + unsent,
+            busy,
+            rwnd_limited,
+            sndbuf_limited,
+        ),
+    )
+    return found
+
+
+def _parse_older(data: bytes, unacked: int | None) -> Closing:
     if len(data) < _BASIC.size:
         return Closing(bytes_unacked=unacked)
     state, rtt, rtt_var, retransmits = _BASIC.unpack_from(data)
@@ -78,7 +121,6 @@ def parse_closing(data: bytes, unacked: int | None = None) -> Closing:
         min_rtt_us=None if min_rtt == _NO_MIN_RTT else min_rtt,
         retransmits=retransmits,
         bytes_received=received,
-        bytes_sent=_field(data, 200, _U64),
         bytes_acked=_field(data, 120, _U64),
         bytes_unacked=unacked,
         busy_us=_field(data, 168, _U64),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import ssl
-import threading
+from threading import get_ident
 from time import monotonic_ns as clock
 from typing import Any, Final
 
@@ -31,36 +31,32 @@ _CLOSING: Final = 9
 
 
 def _get_began(server: Any, *args: Any, **kwargs: Any) -> Loop | None:
-    loop = hub.serving.loop
-    if loop is None or loop is not hub.loops.get(id(server)):
-        return None
-    if loop.getting:
+    loop = hub.loops.get(id(server))
+    if loop is None or loop.getting or not loop.running or loop.thread_id != get_ident():
         return None
     loop.getting = True
-    if not loop.spinning:
-        hub.serving.accepting = None
     return loop
 
 
 def _get_ended(loop: Loop, result: Any, error: BaseException | None) -> None:
     loop.getting = False
-    if loop.spinning and error is not None and loop.failed_again(error):
-        return
-    serving = hub.serving
-    connection, serving.accepting = serving.accepting, None
     if error is not None:
-        _accept_failed(loop, connection, error)
+        if not (loop.spinning and loop.failed_again(error)):
+            _accept_failed(loop, error)
         return
-    loop.recovered(clock())
-    sock = result[0]
+    connection, loop.accepting = loop.accepting, None
+    if loop.failures:
+        loop.recovered(clock())
+    sock, peer = result
     if connection is None:
-        connection = hub.accept(loop, sock, result[1], clock())
+        connection = hub.accept(loop, sock, peer, clock())
     if connection is not None:
         hub.bind(connection, sock)
         loop.turn(names.LOOP_DISPATCH, clock(), connection.key)
 
 
-def _accept_failed(loop: Loop, connection: Connection | None, error: BaseException) -> None:
+def _accept_failed(loop: Loop, error: BaseException) -> None:
+    connection, loop.accepting = loop.accepting, None
     loop.failed(error, _errno_name(error), in_kernel=connection is None)
     if hub.output is None:
         hub.open(loop.listener.forking)
@@ -100,22 +96,22 @@ def _verify_began(server: Any, request: Any, *args: Any, **kwargs: Any) -> Conne
 def _process_began(
     server: Any, request: Any, *args: Any, **kwargs: Any
 ) -> tuple[Connection, Any, set[int]] | None:
-    connection, serving = hub.find(request), hub.serving
-    if connection is None or serving.dispatching is connection:
+    connection = hub.find(request)
+    if connection is None or connection.loop.dispatching is connection:
         return None
-    serving.dispatching = connection
-    children: set[int] = set()
-    if connection.loop.listener.forking:
-        forks.prepare(hub, connection)
-        children = set(getattr(server, "active_children", None) or ())
-    return connection, server, children
+    loop = connection.loop
+    loop.dispatching = connection
+    if not loop.listener.forking:
+        return connection, server, _NO_CHILDREN
+    forks.prepare(hub, connection)
+    return connection, server, set(getattr(server, "active_children", None) or ())
 
 
 def _process_ended(
     token: tuple[Connection, Any, set[int]], result: Any, error: BaseException | None
 ) -> None:
     connection, server, before = token
-    hub.serving.dispatching = None
+    connection.loop.dispatching = None
     if connection.forked and not hub.post.in_child:
         for pid in set(getattr(server, "active_children", None) or ()) - before:
             hub.post.send_of_child(("forked", connection.key, pid))
@@ -133,28 +129,31 @@ def _finish_began(server: Any, request: Any, *args: Any, **kwargs: Any) -> Conne
     connection.handler_ns = now
     if hub.post.in_child:
         connection.dispatch = names.PROCESS
-    elif threading.get_ident() != connection.thread_id:
+    elif get_ident() != loop.thread_id:
         connection.dispatch = names.THREAD
     else:
         connection.dispatch = names.INLINE
         loop.turn(names.LOOP_INLINE, now, connection.key)
     connection.marks.append((Kind.HANDLER_BEGAN, now, connection.dispatch))
-    hub.serving.connection = connection
+    hub.serving.begin(connection)
     if hub.post.in_child:
         hub.hand_over(connection, names.HANDLE, now)
     return connection
 
 
 def _finish_ended(connection: Connection, result: Any, error: BaseException | None) -> None:
-    hub.serving.connection = None
+    hub.serving.end()
     connection.handling = False
     streams.unwatch(connection)
     if connection.over:
         return
-    name = None if error is None else type(error).__name__
-    left = isinstance(error, ConnectionError) and (
-        connection.stream_failed or connection.stage == RAW
-    )
+    if error is None:
+        name, left = None, False
+    else:
+        name = type(error).__name__
+        left = isinstance(error, ConnectionError) and (
+            connection.stream_failed or connection.stage == RAW
+        )
     connection.marks.append((Kind.HANDLER_ENDED, clock(), name, left))
 
 
@@ -199,6 +198,10 @@ CONNECTION_HOOKS: Final = (
     Hook("process_request", _process_began, _process_ended),
     Hook("finish_request", _finish_began, _finish_ended),
     Hook("shutdown_request", _close_began, _close_ended),
-    Hook("close_request", _close_began, _close_ended),
 )
 """In the order in which a server calls them."""
+
+CLOSING_HOOK: Final = Hook("close_request", _close_began, _close_ended)
+"""For servers that may call it themselves; the standard library's do so in shutdown_request."""
+
+_NO_CHILDREN: Final[set[int]] = set()

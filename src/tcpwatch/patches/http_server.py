@@ -31,10 +31,11 @@ _BODIES: Final = frozenset({"content-length", "transfer-encoding"})
 def adopt(server: Any) -> None:
     """Wrap what this server and its handler class override, and what only their library has."""
     handler = code.handler_class(server)
-    if handler is not None:
+    if handler is not None and issubclass(handler, BaseHTTPRequestHandler):
+        delegating = (BaseHTTPRequestHandler, *werkzeug.handlers())
+        patches.wrap_definition(handler, _HANDLE, delegating)
         for hook in HANDLER_HOOKS:
-            if issubclass(handler, BaseHTTPRequestHandler) and hasattr(handler, hook.name):
-                patches.wrap_definition(handler, hook)
+            patches.wrap_definition(handler, hook)
     werkzeug.adopt(server)
     wsgiref.adopt()
     flask.adopt()
@@ -61,19 +62,18 @@ def _ready(connection: Connection, handler: Any) -> None:
     connection.marks.append((Kind.HTTP_READY, now))
 
 
-def _handle_began(handler: Any, *args: Any, **kwargs: Any) -> tuple[Connection, Any] | None:
+def _handle_began(handler: Any, *args: Any, **kwargs: Any) -> Connection | None:
     connection = hub.serving.connection
     if connection is None:
         return None
     if connection.stage < WAITING:
         _ready(connection, handler)
-    if connection.stage == WAITING:
+    elif connection.stage == WAITING:
         connection.ready_ns = clock()
-    return connection, handler
+    return connection
 
 
-def _handle_ended(token: tuple[Connection, Any], result: Any, error: BaseException | None) -> None:
-    connection, _ = token
+def _handle_ended(connection: Connection, result: Any, error: BaseException | None) -> None:
     exchange = connection.exchange
     if exchange is None:
         return
@@ -113,9 +113,10 @@ def _head_parsed(connection: Connection, exchange: Exchange, handler: Any) -> No
     now = clock()
     exchange.head_ns = now
     connection.stage = APP
+    pairs = handler.headers.raw_items()
     headers: dict[str, str] = {}
     size = len(handler.raw_requestline) + 2
-    for name, value in handler.headers.raw_items():
+    for name, value in pairs:
         headers.setdefault(name.lower(), value)
         size += len(name) + len(value) + 4
     exchange.head_bytes = size
@@ -131,8 +132,10 @@ def _head_parsed(connection: Connection, exchange: Exchange, handler: Any) -> No
     if hub.output is not None:
         app = connection.application = _application(handler)
         hub.output.requests.begin(connection, exchange, headers, app)
-    seen = (None, None) if exchange.steps_back else (exchange.method, exchange.scheme)
-    connection.marks.append((Kind.HEAD_PARSED, now, *seen))
+    if exchange.steps_back:
+        connection.marks.append((Kind.HEAD_PARSED, now, None, None))
+    else:
+        connection.marks.append((Kind.HEAD_PARSED, now, exchange.method, exchange.scheme))
     if hub.post.in_child:
         hub.hand_over(connection, names.APP, now)
 
@@ -195,8 +198,10 @@ def _end(connection: Connection, exchange: Exchange, error: BaseException | None
     hub.hand_over(connection, names.IDLE, now)
 
 
+_HANDLE: Final = Hook("handle", _handle_began, _handle_ended)
+"""For handlers with a loop of their own; the standard one only calls handle_one_request."""
+
 HANDLER_HOOKS: Final = (
-    Hook("handle", _handle_began, _handle_ended),
     Hook("handle_one_request", _handle_began, _handle_ended),
     Hook("parse_request", _parse_began, _parse_ended),
     Hook("send_response_only", _responds),

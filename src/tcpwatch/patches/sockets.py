@@ -7,7 +7,9 @@ first is hooked for the listener of a watched loop only, the second for what it 
 from __future__ import annotations
 
 import socket
+import socketserver
 import ssl
+from threading import get_ident
 from time import monotonic_ns as clock
 from typing import Any
 
@@ -16,6 +18,7 @@ from tcpwatch.core.marks import Kind, Tls
 from tcpwatch.hub import hub
 from tcpwatch.hub.connection import Connection
 from tcpwatch.hub.loop import Loop
+from tcpwatch.patches import code
 from tcpwatch.patches.connections import note_blocking
 from tcpwatch.patches.wrap import Hook, ours, patches
 
@@ -24,26 +27,26 @@ ours(__file__)
 _NOT_YET = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-def _accept_began(listener: Any, *args: Any, **kwargs: Any) -> Loop | None:
-    loop = hub.serving.loop
-    if loop is None or not loop.getting or loop.spinning or loop.sock is not listener:
+def _accept_began(listener: Any) -> Loop | None:
+    loop = hub.listening.get(id(listener))
+    if loop is None or not loop.getting or loop.spinning or loop.thread_id != get_ident():
         return None
     return loop
 
 
 def _accept_ended(loop: Loop, result: Any, error: BaseException | None) -> None:
     if error is None:
-        hub.serving.accepting = hub.accept(loop, result[0], result[1], clock())
+        loop.accepting = hub.accept(loop, result[0], result[1], clock())
 
 
 def _handshake_began(sock: Any, *args: Any, **kwargs: Any) -> Any:
-    serving = hub.serving
-    connection = serving.accepting or serving.connection
+    accepting = hub.accepting_here()
+    connection = accepting or hub.serving.connection
     if connection is None or not sock.server_side:
         return None
     now = clock()
     connection.marks.append((Kind.TLS_BEGAN, now))
-    if connection is serving.accepting:
+    if accepting is not None:
         connection.loop.turn(names.LOOP_TLS_HANDSHAKE, now, connection.key)
         hub.report(connection.loop)
         if hub.post.remote:
@@ -62,7 +65,7 @@ def _handshake_ended(
     failure = type(error).__name__ if error is not None else None
     facts = tuple(_agreed(sock)) if error is None else None
     connection.marks.append((Kind.TLS_ENDED, now, failure, facts))
-    if connection is hub.serving.accepting:
+    if connection is connection.loop.accepting:
         note_blocking(connection, names.LOOP_TLS_HANDSHAKE)
         connection.loop.turn(names.LOOP_ACCEPT, now, connection.key)
 
@@ -72,7 +75,16 @@ def _agreed(sock: ssl.SSLSocket) -> Tls:
     return Tls(sock.version(), cipher[0] if cipher else None, bool(sock.session_reused))
 
 
+def adopt(server: Any) -> None:
+    """Patch `socket.socket.accept` if this server's get_request() may do more than to accept.
+
+    Otherwise the two end in the same moment, and one hook is enough.
+    """
+    plain = type(server.socket) is socket.socket
+    if not plain or code.owner(type(server), "get_request") is not socketserver.TCPServer:
+        patches.wrap(socket.socket, Hook("accept", _accept_began, _accept_ended))
+
+
 def install() -> None:
-    """Patch `socket.socket.accept` and `ssl.SSLSocket.do_handshake`."""
-    patches.wrap(socket.socket, Hook("accept", _accept_began, _accept_ended))
+    """Patch `ssl.SSLSocket.do_handshake`."""
     patches.wrap(ssl.SSLSocket, Hook("do_handshake", _handshake_began, _handshake_ended))

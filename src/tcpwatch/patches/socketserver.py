@@ -9,6 +9,7 @@ from __future__ import annotations
 import socketserver
 import sys
 import weakref
+from threading import get_ident
 from time import monotonic_ns as clock
 from typing import Any, Final
 
@@ -16,8 +17,8 @@ from tcpwatch import names
 from tcpwatch.hub import hub
 from tcpwatch.hub.loop import Loop
 from tcpwatch.hub.serving import threads_are_native
-from tcpwatch.patches import code, http_server
-from tcpwatch.patches.connections import CONNECTION_HOOKS
+from tcpwatch.patches import code, http_server, sockets
+from tcpwatch.patches.connections import CLOSING_HOOK, CONNECTION_HOOKS
 from tcpwatch.patches.selection import is_watched
 from tcpwatch.patches.wrap import Hook, hide, ours, patches
 
@@ -41,21 +42,22 @@ def loop_of(server: Any) -> Loop | None:
     cls = type(server)
     for hook in SERVER_HOOKS:
         if hasattr(cls, hook.name):
-            patches.wrap_definition(cls, hook)
+            patches.wrap_definition(cls, hook, _IDLE_DEFINITIONS.get(hook.name, ()))
+    if code.owner(cls, "process_request") not in _STANDARD:
+        patches.wrap_definition(cls, CLOSING_HOOK)
     http_server.adopt(server)
+    sockets.adopt(server)
     loop = hub.add_loop(identity, code.listener_of(server), server.socket)
+    loop.services = code.owner(cls, "service_actions") is not socketserver.BaseServer
     weakref.finalize(server, hub.retire, identity).atexit = False
     return loop
 
 
 def _here(server: Any) -> Loop | None:
     """Return the loop of `server` and remember that this thread runs it."""
-    loop = loop_of(server)
-    if loop is not None:
-        serving = hub.serving
-        if serving.loop is not loop or not loop.running:
-            serving.loop = loop
-            hub.loop_began(loop)
+    loop = hub.loops.get(id(server)) or loop_of(server)
+    if loop is not None and not (loop.running and loop.thread_id == get_ident()):
+        hub.loop_began(loop)
     return loop
 
 
@@ -65,52 +67,63 @@ def _here(server: Any) -> Loop | None:
 def _serve_began(server: Any, *args: Any, **kwargs: Any) -> Loop | None:
     loop = _here(server)
     if loop is not None:
+        loop.by_hand = False
         loop.enter_select(clock())
+    return loop
+
+
+def _by_hand_began(server: Any, *args: Any, **kwargs: Any) -> Loop | None:
+    loop = _serve_began(server)
+    if loop is not None:
+        loop.by_hand = True
     return loop
 
 
 def _serve_ended(loop: Loop, result: Any, error: BaseException | None) -> None:
     loop.stop(clock())
     hub.report(loop)
-    hub.serving.loop = None
 
 
-def _handle_request_ended(loop: Loop, result: Any, error: BaseException | None) -> None:
+def _by_hand_ended(loop: Loop, result: Any, error: BaseException | None) -> None:
     loop.turn(names.LOOP_SERVICE, clock())
     hub.report(loop)
 
 
-def _woken(server: Any, *args: Any, **kwargs: Any) -> Loop | None:
-    loop = hub.loops.get(id(server))
-    if loop is not None and loop.spinning:
-        return None
+def _woken(server: Any) -> Loop | None:
     loop = _here(server)
-    if loop is not None:
-        loop.leave_select(clock(), names.LOOP_ACCEPT)
+    if loop is None or loop.spinning:
+        return None
+    loop.leave_select(clock(), names.LOOP_ACCEPT)
     return loop
 
 
 def _turned(loop: Loop, result: Any, error: BaseException | None) -> None:
     if loop.spinning:
         return
-    loop.turn(names.LOOP_SERVICE, clock())
+    if loop.services or loop.by_hand:
+        loop.turn(names.LOOP_SERVICE, clock())
+    else:
+        _selects(loop)
 
 
 def _service_began(server: Any, *args: Any, **kwargs: Any) -> Loop | None:
     loop = hub.loops.get(id(server))
-    if loop is not None and loop.spinning:
+    if loop is not None and (loop.spinning or (loop.running and not loop.services)):
         return None
     loop = _here(server)
-    if loop is None:
-        return None
-    if loop.state == names.LOOP_IDLE:
+    if loop is not None and loop.state == names.LOOP_IDLE:
         loop.leave_select(clock(), names.LOOP_SERVICE)
     return loop
 
 
 def _service_ended(loop: Loop, result: Any, error: BaseException | None) -> None:
+    _selects(loop)
+
+
+def _selects(loop: Loop) -> None:
     loop.enter_select(clock())
-    hub.report(loop)
+    if hub.post.remote:
+        hub.report(loop)
 
 
 def _collect_began(server: Any, *args: Any, **kwargs: Any) -> tuple[Loop, set[int], Any] | None:
@@ -148,6 +161,14 @@ def _error_printed(server: Any, *args: Any, **kwargs: Any) -> None:
         hide(error)
 
 
+_STANDARD: Final = (
+    socketserver.BaseServer,
+    socketserver.ThreadingMixIn,
+    getattr(socketserver, "ForkingMixIn", None),
+)
+_IDLE_DEFINITIONS: Final = {"verify_request": (socketserver.BaseServer,)}
+"""Definitions that do nothing: verify_request() of the standard library says yes."""
+
 SERVER_HOOKS: Final = (
     Hook("service_actions", _service_began, _service_ended),
     *CONNECTION_HOOKS,
@@ -162,11 +183,11 @@ def install() -> None:
     """Patch the classes that every server inherits from."""
     base = socketserver.BaseServer
     patches.wrap(base, Hook("serve_forever", _serve_began, _serve_ended))
-    patches.wrap(base, Hook("handle_request", _serve_began, _handle_request_ended))
+    patches.wrap(base, Hook("handle_request", _by_hand_began, _by_hand_ended))
     patches.wrap(base, Hook("_handle_request_noblock", _woken, _turned))
     for hook in SERVER_HOOKS:
         for cls in (base, socketserver.TCPServer):
-            if hook.name in vars(cls):
+            if hook.name in vars(cls) and cls not in _IDLE_DEFINITIONS.get(hook.name, ()):
                 patches.wrap(cls, hook)
     patches.wrap(socketserver.ThreadingMixIn, _hook("process_request"))
     if hasattr(socketserver, "ForkingMixIn"):

@@ -27,21 +27,21 @@ def watch(connection: Connection, handler: Any) -> None:
     """Watch the streams of a handler whose setup() is done."""
     rfile, wfile = getattr(handler, "rfile", None), getattr(handler, "wfile", None)
     raw = getattr(rfile, "raw", rfile)
-    watched = []
+    watched: list[tuple[Any, str, Any]] = []
     if raw is not None and hasattr(raw, "readinto") and hasattr(raw, "__dict__"):
-        raw.readinto = _reader(connection, raw.readinto)
-        watched.append((raw, "readinto"))
+        reader = raw.readinto = _reader(connection, raw.readinto)
+        watched.append((raw, "readinto", reader))
     if isinstance(wfile, _UNBUFFERED):
-        wfile.write = _writer(connection, wfile.write)
-        watched.append((wfile, "write"))
+        writer = wfile.write = _writer(connection, wfile.write)
+        watched.append((wfile, "write", writer))
     connection.handled_by = watched
 
 
 def unwatch(connection: Connection) -> None:
     """Take our attributes off again, unless somebody has put theirs in their place."""
     watched, connection.handled_by = connection.handled_by, None
-    for stream, name in watched or ():
-        if getattr(vars(stream).get(name), "__module__", None) == __name__:
+    for stream, name, ours_there in watched or ():
+        if vars(stream).get(name) is ours_there:
             delattr(stream, name)
 
 

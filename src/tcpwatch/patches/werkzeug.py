@@ -15,6 +15,13 @@ from tcpwatch.patches.wrap import Hook, ours, patches
 ours(__file__)
 
 
+def handlers() -> tuple[type, ...]:
+    """Return werkzeug's handler class, if somebody has imported it: its handle() calls super()."""
+    serving = sys.modules.get("werkzeug.serving")
+    handler = getattr(serving, "WSGIRequestHandler", None)
+    return (handler,) if isinstance(handler, type) else ()
+
+
 def adopt(server: Any) -> None:
     """Patch `BaseWSGIServer.log` where this server's class defines it, if it is werkzeug's."""
     serving = sys.modules.get("werkzeug.serving")

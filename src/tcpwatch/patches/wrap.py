@@ -7,7 +7,7 @@ fence: what it returns or raises goes through untouched, without our frame in th
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from time import perf_counter_ns
 from types import ModuleType
@@ -25,6 +25,10 @@ _SAMPLED: Final = 16
 """One call of this many is timed for tcpwatch.self.time, and counted that many times."""
 
 
+def _nothing(token: Any, result: Any, error: BaseException | None) -> None:
+    """Come after nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hook:
     """`before(self, *args, **kwargs)` of method `name` returns a token, or None for "not ours".
@@ -34,7 +38,7 @@ class Hook:
 
     name: str
     before: Before
-    after: After | None = None
+    after: After = _nothing
 
 
 class Patch:
@@ -83,21 +87,19 @@ class Patch:
 
 
 def _wrap(original: Any, hook: Hook, patch: Patch) -> Any:
+    # This is run a dozen times for each connection, so its ordinary path is all in one function.
     before, after = hook.before, hook.after
 
     @functools.wraps(original)
     def tcpwatch_wrapper(*args: Any, **kwargs: Any) -> Any:
         token, timed = None, False
         if patch.on:
-            patch.calls += 1
-            timed = not patch.calls % _SAMPLED
-            began = perf_counter_ns() if timed else 0
+            calls = patch.calls = patch.calls + 1
+            timed = not calls % _SAMPLED
             try:
-                token = before(*args, **kwargs)
+                token = _timed(before, *args, **kwargs) if timed else before(*args, **kwargs)
             except Exception as error:
                 patch.failed(error)
-            if timed:
-                hub.self_ns += (perf_counter_ns() - began) * _SAMPLED
         try:
             result = original(*args, **kwargs)
         except BaseException as error:
@@ -105,21 +107,28 @@ def _wrap(original: Any, hook: Hook, patch: Patch) -> Any:
             if token is not None:
                 finish(token, None, error)
             raise
-        if token is not None and after is not None:
-            began = perf_counter_ns() if timed else 0
-            finish(token, result, None)
+        if token is not None:
             if timed:
-                hub.self_ns += (perf_counter_ns() - began) * _SAMPLED
+                _timed(finish, token, result, None)
+            else:
+                finish(token, result, None)
         return result
 
     def finish(token: Any, result: Any, error: BaseException | None) -> None:
         try:
-            if after is not None:
-                after(token, result, error)
+            after(token, result, error)
         except Exception as internal:
             patch.failed(internal)
 
     return tcpwatch_wrapper
+
+
+def _timed(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    began = perf_counter_ns()
+    try:
+        return function(*args, **kwargs)
+    finally:
+        hub.self_ns += (perf_counter_ns() - began) * _SAMPLED
 
 
 def hide(error: BaseException) -> None:
@@ -166,11 +175,15 @@ class Patches:
             return
         self._patches[key] = Patch(owner, hook)
 
-    def wrap_definition(self, cls: type, hook: Hook) -> None:
-        """Wrap the method where the class that `cls` inherits it from defines it."""
+    def wrap_definition(self, cls: type, hook: Hook, but: Collection[type] = ()) -> None:
+        """Wrap the method where the class that `cls` inherits it from defines it.
+
+        The definitions of the classes in `but` do nothing that we would have to see.
+        """
         for owner in cls.__mro__:
             if hook.name in vars(owner):
-                self.wrap(owner, hook)
+                if owner not in but:
+                    self.wrap(owner, hook)
                 return
 
     def undo(self) -> None:
