@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from email.message import Message
 from typing import Any
 
 from tcpwatch import names, patches
@@ -95,9 +96,7 @@ class RecordingSink:
 class NoRequestSpans:
     """Makes no request spans."""
 
-    def begin(
-        self, connection: Connection, exchange: Exchange, headers: Mapping[str, Any], app: Any
-    ) -> None:
+    def begin(self, connection: Connection, exchange: Exchange, head: Message, app: Any) -> None:
         """Do nothing."""
 
     def end(self, connection: Connection, exchange: Exchange) -> None:

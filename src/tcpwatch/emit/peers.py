@@ -22,7 +22,9 @@ _SCOPES: Final = frozenset(
 )
 _MIDDLEWARE: Final = "OpenTelemetryMiddleware"
 _WRAPS: Final = ("app", "wsgi_app", "application", "wsgi", "__wrapped__", "__self__")
+_FLAG: Final = "_is_instrumented_by_opentelemetry"
 _DEEPEST: Final = 16
+_MOST: Final = 64
 
 
 _known: list[tuple[Any, Peers]] = []
@@ -37,6 +39,7 @@ class Peers(SpanProcessor):
     def __init__(self) -> None:
         self.learned: set[int] = set()
         self.on = True
+        self._looked_at: dict[int, _Look] = {}
 
     @classmethod
     def of(cls, provider: Any) -> Peers:
@@ -52,14 +55,12 @@ class Peers(SpanProcessor):
 
     def instrument(self, app: Any) -> bool:
         """Say whether a WSGI application, or one that it wraps, is instrumented."""
-        for wrapped in _chain(app):
-            if id(wrapped) in self.learned:
-                return True
-            if getattr(wrapped, "_is_instrumented_by_opentelemetry", False) is True:
-                return True
-            if type(wrapped).__name__ == _MIDDLEWARE:
-                return True
-        return False
+        known = self._looked_at.get(id(app))
+        if known is None or not known.still():
+            if len(self._looked_at) >= _MOST:
+                self._looked_at.clear()
+            known = self._looked_at[id(app)] = _Look(app, self.learned)
+        return known.instrumented
 
     def on_start(self, span: Span, parent_context: context_api.Context | None = None) -> None:
         """Mark a span of the other instrumentation; the SDK calls it."""
@@ -85,6 +86,7 @@ class Peers(SpanProcessor):
             app = connection.application
             if app is not None and span.kind is not SpanKind.SERVER:
                 self.learned.add(id(app))
+                self._looked_at.clear()
             return
         accepted = connection.accepted
         flags = TraceFlags.SAMPLED
@@ -95,17 +97,35 @@ class Peers(SpanProcessor):
             connection.peer_sampled()
 
 
-def _chain(app: Any) -> list[Any]:
-    found: list[Any] = []
-    waiting = [app]
-    while waiting and len(found) < _DEEPEST:
-        candidate = waiting.pop()
-        if candidate is None or any(candidate is seen for seen in found):
-            continue
-        found.append(candidate)
-        for name in _WRAPS:
-            try:
-                waiting.append(getattr(candidate, name, None))
-            except Exception as error:  # a property of the host's may do anything
-                guard.errors[f"peers.{type(error).__name__}"] += 1
-    return found
+class _Look:
+    """What a look through the layers of an application has found, and what it depends on."""
+
+    def __init__(self, app: Any, learned: set[int]) -> None:
+        self._app = app  # so that no other object gets its id()
+        self._layers: list[tuple[Any, str, Any]] = []
+        self.instrumented = False
+        found: list[Any] = []
+        waiting = [app]
+        while waiting and len(found) < _DEEPEST:
+            candidate = waiting.pop()
+            if candidate is None or any(candidate is seen for seen in found):
+                continue
+            found.append(candidate)
+            flag = self._ask(candidate, _FLAG)
+            if id(candidate) in learned or flag is True or type(candidate).__name__ == _MIDDLEWARE:
+                self.instrumented = True
+            waiting += [self._ask(candidate, name) for name in _WRAPS]
+
+    def _ask(self, layer: Any, name: str) -> Any:
+        try:
+            value = getattr(layer, name, None)
+        except Exception as error:  # a property of the host's may do anything
+            guard.errors[f"peers.{type(error).__name__}"] += 1
+            return None
+        if value is not None or name == _FLAG:
+            self._layers.append((layer, name, value))
+        return value
+
+    def still(self) -> bool:
+        """Say whether every layer leads where it led; instrumentation changes one of them."""
+        return all(getattr(layer, name, None) == value for layer, name, value in self._layers)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from email.message import Message
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from opentelemetry import context as context_api
@@ -47,6 +49,16 @@ class Headers(Getter[Mapping[str, str]]):
 _HEADERS: Final = Headers()
 
 
+_name_of, _value_of = itemgetter(0), itemgetter(1)
+
+
+def _fields(head: Message) -> dict[str, str]:
+    """Return the first value of each header by its lower-case name."""
+    pairs = list(head.raw_items())
+    pairs.reverse()
+    return dict(zip(map(str.lower, map(_name_of, pairs)), map(_value_of, pairs), strict=True))
+
+
 class Live(NamedTuple):
     """A request span under way, and what it needs to be put away again."""
 
@@ -63,10 +75,10 @@ class RequestSpans:
         self._tracing, self._peers, self._settings = tracing, peers, settings
         patterns = [*settings.excluded_urls, *_words(os.environ.get("OTEL_PYTHON_EXCLUDED_URLS"))]
         self._excluded = re.compile("|".join(patterns)) if patterns else None
+        self._propagator: Any = None
+        self._fields: frozenset[str] = frozenset()
 
-    def begin(
-        self, connection: Connection, exchange: Exchange, headers: Mapping[str, Any], app: Any
-    ) -> None:
+    def begin(self, connection: Connection, exchange: Exchange, head: Message, app: Any) -> None:
         """Start the span of a request whose head was read, and make it current."""
         if self._excluded is not None and self._excluded.search(exchange.target or ""):
             exchange.excluded = True
@@ -74,15 +86,32 @@ class RequestSpans:
         if app is not None and self._peers.instrument(app):
             exchange.peer_instrumented = True
             return
-        if not self._tracing.enabled or not is_instrumentation_enabled():
+        if not self._tracing.enabled:
             return
-        context = propagate.extract(headers, getter=_HEADERS)
-        remote = trace.get_current_span(context).get_span_context()
-        parent = remote if remote.is_valid and remote.is_remote else None
+        context = context_api.get_current()
+        if context and not is_instrumentation_enabled():
+            return
+        headers = _fields(head)
+        exchange.host, exchange.user_agent = headers.get("host"), headers.get("user-agent")
+        exchange.forwarded_host = headers.get("x-forwarded-host")
+        exchange.forwarded_for = headers.get("x-forwarded-for")
+        parent = None
+        if not self._propagated().isdisjoint(headers):
+            context = propagate.extract(headers, context, getter=_HEADERS)
+            remote = trace.get_current_span(context).get_span_context()
+            parent = remote if remote.is_valid and remote.is_remote else None
         live = self._start(connection, exchange, context, parent)
         token = context_api.attach(trace.set_span_in_context(live.span, context))
         exchange.span = live
         exchange.release = lambda: context_api.detach(token)
+
+    def _propagated(self) -> frozenset[str]:
+        """Return the names of the headers that the propagators look at."""
+        propagator = propagate.get_global_textmap()
+        if propagator is not self._propagator:
+            self._propagator = propagator
+            self._fields = frozenset(name.lower() for name in propagator.fields)
+        return self._fields
 
     def _start(
         self,

@@ -40,7 +40,10 @@ class Exchange:
     status: int | None = None
     route: str | None = None
     error: str | None = None
-    body_wait_ns = received = head_bytes = content_length = 0
+    body_wait_ns = received = 0
+    request_line = b""
+    headers: Any = None
+    """The request's, as its handler has parsed them (an email.message.Message)."""
     final = refused = ended = cut_short = False
     peer_instrumented = excluded = False
     span: Any = None

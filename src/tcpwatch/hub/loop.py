@@ -95,13 +95,13 @@ class Loop:
         """Leave what the loop did until `now` and begin `state`, for `connection` if for one."""
         since = self.since_ns
         if since:
-            spent = now - since
-            self.totals[self.state] += spent
-            if spent >= _SHORTEST_ACTIVITY_NS:
+            self.totals[self.state] += now - since
+            if now - since >= _SHORTEST_ACTIVITY_NS:
                 name = self.label or self.state
                 self.history.append(Activity(name, since, now, self.connection))
         self.state, self.since_ns = state, now
-        self.label, self.connection = None, connection
+        self.label = None
+        self.connection = connection
 
     def enter_select(self, now: int) -> None:
         """The loop is about to sleep in `select` until somebody connects."""
@@ -110,10 +110,13 @@ class Loop:
         self.turn(names.LOOP_IDLE, now)
         self.away_since = 0
         self.read_queue(now)
-        self.slept = self.depth == 0
-        if not self.depth:
+        if self.depth:
+            self.slept = False
+        else:
+            self.slept = self.depth == 0
             # Nobody waits, so nothing before this moment can be blamed for a wait.
-            self.history.clear()
+            if self.history:
+                self.history.clear()
 
     def leave_select(self, now: int, state: str) -> None:
         """`select` has returned, because somebody connected or its timeout is over."""
@@ -179,8 +182,9 @@ class Loop:
         if queue is None:
             self.depth = self.limit = None
             return
-        self.depth, self.limit = queue
-        if self.depth == 0:
+        depth, self.limit = queue
+        self.depth = depth
+        if not depth:
             self.depth_zero_ns = now
 
     def wait_of(self, since_established_ns: int | None, now: int) -> int | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from email.message import Message
 from typing import Any, Protocol
 
 from tcpwatch.core.marks import Accepted
@@ -15,9 +16,7 @@ from tcpwatch.hub.loop import Loop
 class Requests(Protocol):
     """Request spans, which start and end on the serving thread."""
 
-    def begin(
-        self, connection: Connection, exchange: Exchange, headers: Mapping[str, Any], app: Any
-    ) -> None:
+    def begin(self, connection: Connection, exchange: Exchange, head: Message, app: Any) -> None:
         """The head of a request was parsed: decide, start its span, make it current.
 
         What makes it no longer current is left in `exchange.release`, for this thread to call.

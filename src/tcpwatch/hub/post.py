@@ -14,7 +14,7 @@ from tcpwatch.hub.relay import Message, Relay, receive
 from tcpwatch.hub.worker import Worker
 
 _HURRY = 256
-"""With this many messages waiting the worker is woken before its next tick."""
+"""With more messages waiting the worker is woken before its next tick."""
 
 _CHILD_PATIENCE = 0.05
 """Seconds that a child waits for room in the relay; its parent's loop waits for nothing."""
@@ -40,15 +40,19 @@ class Post:
             self._relay(message, _CHILD_PATIENCE if self.in_child else 0.0)
             return
         queue = self.queue
-        if len(queue) >= self.capacity:
+        queue.append(message)
+        if len(queue) > _HURRY:
+            self._hurry(queue)
+
+    def _hurry(self, queue: deque[Message]) -> None:
+        if self.worker is not None:
+            self.worker.wake.set()
+        while len(queue) > self.capacity:
             try:
                 queue.popleft()
-                self.dropped["queue_full"] += 1
             except IndexError:  # the worker was faster
-                pass
-        queue.append(message)
-        if len(queue) > _HURRY and self.worker is not None:
-            self.worker.wake.set()
+                break
+            self.dropped["queue_full"] += 1
 
     def send_of_child(self, message: Message) -> None:
         """Send a message about a child by the way of the child's own, so that none overtakes."""

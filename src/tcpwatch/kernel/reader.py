@@ -14,7 +14,16 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 from tcpwatch.core.marks import Closing
-from tcpwatch.kernel import tcp_info
+from tcpwatch.kernel.tcp_info import (
+    ACCEPTED_SIZE,
+    QUEUE_SIZE,
+    SIZE,
+    AtAccept,
+    parse_accepted,
+    parse_closing,
+    parse_queue,
+    tells_unacked,
+)
 
 # include/uapi: asm-generic/socket.h, sockios.h and linux/time.h; CPython names none of them.
 SO_MEMINFO = 55
@@ -25,7 +34,6 @@ CLOCK_MONOTONIC_COARSE = 6
 _MEMINFO = struct.Struct("=9I")
 _DROPS = 8
 _TCP = socket.IPPROTO_TCP
-_TCP_INFO = getattr(socket, "TCP_INFO", 11)
 _PROC_TCP = Path("/proc/net/tcp")
 _PROC_TCP6 = Path("/proc/net/tcp6")
 
@@ -35,6 +43,8 @@ class Kernel:
 
     def __init__(self) -> None:
         self._linux = sys.platform == "linux"
+        # Elsewhere the number means something else: let the call fail.
+        self._tcp_info = socket.TCP_INFO if self._linux else -1
         self.jiffy_ns = self._jiffy()
 
     def _jiffy(self) -> int:
@@ -42,18 +52,12 @@ class Kernel:
             return 0
         return int(time.clock_getres(CLOCK_MONOTONIC_COARSE) * 1e9)
 
-    def _tcp_info(self, sock: socket.socket, size: int) -> bytes:
-        # The family is not asked for: socket.family makes an enum each time, as dear as the call.
-        if not self._linux:
-            return b""
-        try:
-            return sock.getsockopt(_TCP, _TCP_INFO, size)
-        except OSError:
-            return b""
-
     def queue(self, listener: socket.socket) -> tuple[int, int] | None:
         """Return (depth, limit) of the listener's accept queue, in connections."""
-        return tcp_info.parse_queue(self._tcp_info(listener, tcp_info.QUEUE_SIZE))
+        try:
+            return parse_queue(listener.getsockopt(_TCP, self._tcp_info, QUEUE_SIZE))
+        except OSError:
+            return None
 
     def drops(self, listener: socket.socket) -> int | None:
         """Return how many packets the listener has dropped (sk_drops, a u32 that wraps)."""
@@ -65,15 +69,20 @@ class Kernel:
             return None
         return int(_MEMINFO.unpack(data)[_DROPS]) if len(data) == _MEMINFO.size else None
 
-    def accepted(self, connection: socket.socket) -> tcp_info.AtAccept | None:
+    def accepted(self, connection: socket.socket) -> AtAccept | None:
         """Return the facts of a connection that was accepted this moment."""
-        return tcp_info.parse_accepted(self._tcp_info(connection, tcp_info.ACCEPTED_SIZE))
+        try:
+            return parse_accepted(connection.getsockopt(_TCP, self._tcp_info, ACCEPTED_SIZE))
+        except OSError:
+            return None
 
     def closing(self, connection: socket.socket) -> Closing:
         """Return the totals of a connection that is about to be shut down."""
-        data = self._tcp_info(connection, tcp_info.SIZE)
-        knows = not data or tcp_info.tells_unacked(data)
-        return tcp_info.parse_closing(data, None if knows else self._unacked(connection))
+        try:
+            data = connection.getsockopt(_TCP, self._tcp_info, SIZE)
+        except OSError:
+            return Closing()
+        return parse_closing(data, None if tells_unacked(data) else self._unacked(connection))
 
     def cookie(self, sock: socket.socket) -> str | None:
         """Return SO_COOKIE in hex: the id that `ss -e` and eBPF show for this socket."""

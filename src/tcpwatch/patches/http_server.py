@@ -6,6 +6,7 @@ they do is in files of their own.
 
 from __future__ import annotations
 
+import socket
 import socketserver
 from http.server import BaseHTTPRequestHandler
 from time import monotonic_ns as clock
@@ -21,37 +22,30 @@ from tcpwatch.patches.wrap import Hook, ours, patches
 
 ours(__file__)
 
-_DIGITS: Final = 18
-_ENDLESS: Final = 1 << 62
-"""A body whose end is not in a Content-Length that we would read: chunked, or absurd."""
-
-_BODIES: Final = frozenset({"content-length", "transfer-encoding"})
-
 
 def adopt(server: Any) -> None:
     """Wrap what this server and its handler class override, and what only their library has."""
     handler = code.handler_class(server)
-    if handler is not None and issubclass(handler, BaseHTTPRequestHandler):
-        delegating = (BaseHTTPRequestHandler, *werkzeug.handlers())
-        patches.wrap_definition(handler, _HANDLE, delegating)
-        for hook in HANDLER_HOOKS:
-            patches.wrap_definition(handler, hook)
+    if handler is None:
+        patches.wrap(socketserver.StreamRequestHandler, _SETUP)
+    else:
+        _adopt_handler(handler)
     werkzeug.adopt(server)
     wsgiref.adopt()
     flask.adopt()
 
 
-def _setup_ended(token: tuple[Connection, Any], result: Any, error: BaseException | None) -> None:
-    connection, handler = token
-    if error is None and connection.stage < WAITING:
-        _ready(connection, handler)
+def _adopt_handler(handler: type) -> None:
+    if issubclass(handler, BaseHTTPRequestHandler):
+        delegating = (BaseHTTPRequestHandler, *werkzeug.handlers())
+        patches.wrap_definition(handler, _HANDLE, delegating)
+        for hook in HANDLER_HOOKS:
+            patches.wrap_definition(handler, hook)
 
 
-def _setup_began(handler: Any, *args: Any, **kwargs: Any) -> tuple[Connection, Any] | None:
-    connection = hub.serving.connection
-    if connection is None or not isinstance(handler, BaseHTTPRequestHandler):
-        return None
-    return connection, handler
+def _setup_began(handler: Any, *args: Any, **kwargs: Any) -> None:
+    if hub.serving.connection is not None:
+        _adopt_handler(type(handler))
 
 
 def _ready(connection: Connection, handler: Any) -> None:
@@ -62,7 +56,7 @@ def _ready(connection: Connection, handler: Any) -> None:
     connection.marks.append((Kind.HTTP_READY, now))
 
 
-def _handle_began(handler: Any, *args: Any, **kwargs: Any) -> Connection | None:
+def _handle_began(handler: Any, *args: Any, **kwargs: Any) -> tuple[Connection, Any] | None:
     connection = hub.serving.connection
     if connection is None:
         return None
@@ -70,15 +64,16 @@ def _handle_began(handler: Any, *args: Any, **kwargs: Any) -> Connection | None:
         _ready(connection, handler)
     elif connection.stage == WAITING:
         connection.ready_ns = clock()
-    return connection
+    return connection, handler
 
 
-def _handle_ended(connection: Connection, result: Any, error: BaseException | None) -> None:
+def _handle_ended(token: tuple[Connection, Any], result: Any, error: BaseException | None) -> None:
+    connection, handler = token
     exchange = connection.exchange
     if exchange is None:
         return
     if not exchange.ended:
-        _end(connection, exchange, error)
+        _end(connection, exchange, error, getattr(handler, "close_connection", True))
     connection.exchange = None
     if exchange.release is not None:
         exchange.release()
@@ -98,11 +93,11 @@ def _parse_ended(token: tuple[Connection, Any], result: Any, error: BaseExceptio
     exchange = connection.exchange
     if exchange is None or exchange.head_ns or connection.stage != HEAD:
         return
-    words = getattr(handler, "requestline", "").split()
-    if len(words) >= 2 and handler.command is not None:
+    if handler.command is not None and len(getattr(handler, "requestline", "").split()) >= 2:
         exchange.method, exchange.target = handler.command, handler.path
         exchange.version = handler.request_version
-    exchange.scheme = "https" if _is_tls(handler.request) else "http"
+    if type(handler.request) is not socket.socket and _is_tls(handler.request):
+        exchange.scheme = "https"
     if error is not None or not result or _will_be_refused(handler):
         exchange.refused = True
         return
@@ -110,28 +105,14 @@ def _parse_ended(token: tuple[Connection, Any], result: Any, error: BaseExceptio
 
 
 def _head_parsed(connection: Connection, exchange: Exchange, handler: Any) -> None:
-    now = clock()
-    exchange.head_ns = now
+    now = exchange.head_ns = clock()
     connection.stage = APP
-    pairs = handler.headers.raw_items()
-    headers: dict[str, str] = {}
-    size = len(handler.raw_requestline) + 2
-    for name, value in pairs:
-        headers.setdefault(name.lower(), value)
-        size += len(name) + len(value) + 4
-    exchange.head_bytes = size
-    if not _BODIES.isdisjoint(headers):
-        length = headers.get("content-length", "")
-        known = length.isdecimal() and len(length) <= _DIGITS
-        exchange.content_length = int(length) if known else _ENDLESS
-    exchange.host = headers.get("host")
-    exchange.forwarded_host = headers.get("x-forwarded-host")
-    exchange.forwarded_for = headers.get("x-forwarded-for")
-    exchange.user_agent = headers.get("user-agent")
+    exchange.request_line = handler.raw_requestline
+    exchange.headers = handler.headers
     flask.adopt()
     if hub.output is not None:
         app = connection.application = _application(handler)
-        hub.output.requests.begin(connection, exchange, headers, app)
+        hub.output.requests.begin(connection, exchange, handler.headers, app)
     if exchange.steps_back:
         connection.marks.append((Kind.HEAD_PARSED, now, None, None))
     else:
@@ -170,10 +151,13 @@ def _responds(handler: Any, status: Any, *args: Any, **kwargs: Any) -> None:
     if exchange is not None and status >= 200:
         exchange.status = int(status)
         exchange.final = True
-        exchange.refused = exchange.refused or not exchange.head_ns
+        if not exchange.head_ns:
+            exchange.refused = True
 
 
-def _end(connection: Connection, exchange: Exchange, error: BaseException | None) -> None:
+def _end(
+    connection: Connection, exchange: Exchange, error: BaseException | None, closes: bool
+) -> None:
     exchange.ended = True
     if error is not None and not (connection.stream_failed and isinstance(error, OSError)):
         exchange.raised(type(error))
@@ -195,11 +179,15 @@ def _end(connection: Connection, exchange: Exchange, error: BaseException | None
     connection.marks.append((Kind.EXCHANGE_ENDED, now, frozen))
     connection.stage = WAITING
     connection.ready_ns = now
-    hub.hand_over(connection, names.IDLE, now)
+    if not closes:  # else the close comes at once, and its message takes these marks along
+        hub.hand_over(connection, names.IDLE, now)
 
 
 _HANDLE: Final = Hook("handle", _handle_began, _handle_ended)
 """For handlers with a loop of their own; the standard one only calls handle_one_request."""
+
+_SETUP: Final = Hook("setup", _setup_began)
+"""For servers that make their handlers in a way of their own: only an instance tells its class."""
 
 HANDLER_HOOKS: Final = (
     Hook("handle_one_request", _handle_began, _handle_ended),
@@ -210,6 +198,5 @@ HANDLER_HOOKS: Final = (
 
 def install() -> None:
     """Patch the classes that every HTTP handler inherits from."""
-    patches.wrap(socketserver.StreamRequestHandler, Hook("setup", _setup_began, _setup_ended))
     for hook in HANDLER_HOOKS:
         patches.wrap(BaseHTTPRequestHandler, hook)

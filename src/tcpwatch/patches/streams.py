@@ -6,19 +6,27 @@ done the attributes are gone.
 
 from __future__ import annotations
 
+import socket
 import socketserver
 from collections.abc import Callable
 from time import monotonic_ns as clock
 from typing import Any, Final
 
 from tcpwatch.core.marks import Kind
-from tcpwatch.hub.connection import APP, HEAD, RESPONDING, WAITING, Connection
+from tcpwatch.hub.connection import APP, HEAD, RESPONDING, WAITING, Connection, Exchange
 from tcpwatch.patches.wrap import hide, ours
 
 ours(__file__)
 
 _READING: Final = (HEAD, APP)
 
+_DIGITS: Final = 18
+_ENDLESS: Final = 1 << 62
+"""A body whose end is not in a Content-Length that we would read: chunked, or absurd."""
+
+_BODIES: Final = frozenset({"content-length", "transfer-encoding"})
+
+_RAW: Final[type] = socket.SocketIO
 _UNBUFFERED: Final = getattr(socketserver, "_SocketWriter", ())
 """A buffered wfile hands its bytes over when it likes; then there is no `respond` to be seen."""
 
@@ -26,23 +34,25 @@ _UNBUFFERED: Final = getattr(socketserver, "_SocketWriter", ())
 def watch(connection: Connection, handler: Any) -> None:
     """Watch the streams of a handler whose setup() is done."""
     rfile, wfile = getattr(handler, "rfile", None), getattr(handler, "wfile", None)
-    raw = getattr(rfile, "raw", rfile)
-    watched: list[tuple[Any, str, Any]] = []
-    if raw is not None and hasattr(raw, "readinto") and hasattr(raw, "__dict__"):
+    raw: Any = getattr(rfile, "raw", rfile)
+    reader = writer = None
+    if isinstance(raw, _RAW) or (hasattr(raw, "readinto") and hasattr(raw, "__dict__")):
         reader = raw.readinto = _reader(connection, raw.readinto)
-        watched.append((raw, "readinto", reader))
     if isinstance(wfile, _UNBUFFERED):
         writer = wfile.write = _writer(connection, wfile.write)
-        watched.append((wfile, "write", writer))
-    connection.handled_by = watched
+    connection.handled_by = raw, reader, wfile, writer
 
 
 def unwatch(connection: Connection) -> None:
     """Take our attributes off again, unless somebody has put theirs in their place."""
-    watched, connection.handled_by = connection.handled_by, None
-    for stream, name, ours_there in watched or ():
-        if vars(stream).get(name) is ours_there:
-            delattr(stream, name)
+    if connection.handled_by is None:
+        return
+    raw, reader, wfile, writer = connection.handled_by
+    connection.handled_by = None
+    if reader is not None and raw.__dict__.get("readinto") is reader:
+        del raw.readinto
+    if writer is not None and wfile.__dict__.get("write") is writer:
+        del wfile.write
 
 
 def _reader(connection: Connection, readinto: Callable[[Any], int]) -> Callable[[Any], int]:
@@ -74,8 +84,20 @@ def _received(connection: Connection, count: int, began: int) -> None:
         exchange.body_wait_ns += clock() - began
     exchange.received += count
     if not count:
-        missing = exchange.head_bytes + exchange.content_length > exchange.received
-        exchange.cut_short = not exchange.head_ns or missing
+        exchange.cut_short = not exchange.head_ns or _promised(exchange) > exchange.received
+
+
+def _promised(exchange: Exchange) -> int:
+    """Return how many bytes the request has, by its own head."""
+    size = len(exchange.request_line) + 2
+    fields: dict[str, str] = {}
+    for name, value in exchange.headers.raw_items():
+        fields.setdefault(name.lower(), value)
+        size += len(name) + len(value) + 4
+    if _BODIES.isdisjoint(fields):
+        return size
+    length = fields.get("content-length", "")
+    return size + (int(length) if length.isdecimal() and len(length) <= _DIGITS else _ENDLESS)
 
 
 def _writer(connection: Connection, write: Callable[[Any], int]) -> Callable[[Any], int]:
