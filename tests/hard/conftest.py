@@ -48,8 +48,11 @@ def minute(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minute]:
         return [each["phase"] for each in found] == ["respond"]
 
     events = request_bytes("/events")
+    folder = tmp_path_factory.mktemp("events")
+    # No metrics: others measure this process's memory, where they would be received.
+    env = {"OTEL_METRICS_EXPORTER": "none"}
     with (
-        pair(tmp_path_factory.mktemp("events"), "--server", "corners") as both,
+        pair(folder, "--server", "corners", env=env) as both,
         ThreadPoolExecutor(3) as pool,
     ):
         yield Minute(
