@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from tcpwatch.emit import providers
 from tcpwatch.emit.delivery import GAP, SHARED, Deliveries
+from tcpwatch.guard import guard
 
 THEIRS = logging.getLogger(__name__)
 URL, SETTING = "http://collector:4318", "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -189,6 +191,25 @@ def test_who_debugs_an_exporter_sees_what_it_says(
     exporter.act = talkative
     exporter.export(())
     assert lines(caplog) == [f"{__name__}: a detail"]
+
+
+def test_an_error_of_ours_reaches_neither_the_exporter_nor_a_request(
+    exporter: Exporter,
+    deliveries: Deliveries,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is counted, and the export goes on: here the exporter's line does not fit its words."""
+
+    def confused() -> SpanExportResult:
+        THEIRS.warning("%d%% of %s", "half")
+        return OK
+
+    monkeypatch.setattr(guard, "errors", Counter())
+    monkeypatch.setattr(guard, "strict", False)
+    exporter.act = confused
+    assert exporter.export(()) is OK
+    assert dict(guard.errors) == {"delivery": 1}
 
 
 def test_an_exporter_of_the_applications_own_is_heard_as_ever(

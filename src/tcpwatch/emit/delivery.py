@@ -17,6 +17,8 @@ from typing import Any, Final
 from opentelemetry.sdk.metrics.export import MetricExportResult
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 
+from tcpwatch.guard import guard
+
 logger = logging.getLogger("tcpwatch")
 
 GAP: Final = 60.0
@@ -97,7 +99,10 @@ class Delivery:
                 result = _overheard(hear, export)(*args, **kwargs)
             except Exception as error:
                 said.append(_words(error))
-            self._end(result in _DELIVERED, said)
+            try:
+                self._end(result in _DELIVERED, said)
+            except Exception as error:
+                guard.caught("delivery", error)
             return result
 
         exporter.export = exporting
@@ -138,7 +143,7 @@ class Deliveries:
     def listen(self) -> None:
         """Speak for our exporters from now on, in place of the SDK."""
         for delivery in self._known:
-            delivery.listening = True
+            delivery.listening, delivery.trouble, delivery.lost = True, None, 0
         for source in map(logging.getLogger, self._sources if self._known else ()):
             if self._filter not in source.filters:
                 # Before the SDK's own filter of duplicates: what that has seen it hides for 20 s,
@@ -149,7 +154,7 @@ class Deliveries:
         """Let our exporters speak for themselves again."""
         self._told_trouble = False
         for delivery in self._known:
-            delivery.listening, delivery.trouble, delivery.lost = False, None, 0
+            delivery.listening = False
         for source in map(logging.getLogger, self._sources):
             source.removeFilter(self._filter)
 
@@ -158,12 +163,15 @@ class Deliveries:
         hear = _ears.hear
         if hear is None or record.levelno < logging.WARNING:
             return True
-        hear(_cause(record))
+        try:
+            hear(_cause(record))
+        except Exception as error:
+            guard.caught("delivery", error)
         return False
 
     def tell(self) -> None:
         """Say how things stand, if that is news and the last line is long enough ago."""
-        troubled = [delivery for delivery in self._known if delivery.trouble]
+        troubled = [each for each in self._known if each.trouble and each.listening]
         # Not waited for: who else holds it says the same, or it was held when a process forked.
         if not (troubled or self._told_trouble) or not self._telling.acquire(blocking=False):
             return
@@ -178,15 +186,15 @@ class Deliveries:
             logger.warning(
                 "telemetry cannot be sent: %s; requests are not affected; check %s",
                 ", ".join(map(str, troubled)),
-                " and ".join(sorted({delivery.setting for delivery in troubled})),
+                " and ".join(sorted({each.setting for each in troubled})),
             )
         else:
             logger.warning(
                 "telemetry can be sent again; %d batch(es) were lost",
-                sum(delivery.lost for delivery in self._known),
+                sum(each.lost for each in self._known),
             )
-            for delivery in self._known:
-                delivery.lost = 0
+            for each in self._known:
+                each.lost = 0
 
 
 def _cause(record: logging.LogRecord) -> str:
