@@ -142,6 +142,18 @@ def look(commands: Commands) -> None:
     commands["memory"] = lambda: me.memory_info().rss
 
 
+def audit(commands: Commands) -> None:
+    """Take down every file that is opened, however briefly."""
+    opened: set[str] = set()
+
+    def hear(event: str, args: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(args[0], str | bytes):
+            opened.add(os.path.abspath(os.fsdecode(args[0])))  # noqa: PTH100 - of any kind of path
+
+    sys.addaudithook(hear)
+    commands["opened"] = lambda: sorted(opened)
+
+
 def views(commands: Commands) -> None:
     """Add views that end or multiply the process they run in."""
     from tests.apps import flask_app
@@ -160,7 +172,7 @@ def views(commands: Commands) -> None:
 Commands = dict[str, Callable[[], Any]]
 PREPARATIONS: dict[str, Callable[[Commands], None]] = {
     step.__name__: step
-    for step in (clock, kernelless, procless, forkless, nameless, tool, look, views)
+    for step in (clock, kernelless, procless, forkless, nameless, tool, look, audit, views)
 }
 
 

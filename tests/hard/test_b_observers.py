@@ -12,7 +12,7 @@ from tests.live.harness import BROKEN, ROOT, clean_environment
 from tests.live.wire import LIMIT
 
 
-@pytest.mark.parametrize("observer", ["logging", "prometheus"])
+@pytest.mark.parametrize("observer", ["logging", "prometheus", "receiver"])
 def test_an_observer_is_not_observed(observer: str) -> None:
     """It serves as ever; only the application's own server beside it has a connection to tell."""
     done = subprocess.run(
