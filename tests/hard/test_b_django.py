@@ -15,7 +15,7 @@ import pytest
 from tcpwatch.view.receiver import Receiver
 from tests.live.harness import BROKEN, ROOT, STRICT, clean_environment
 from tests.live.seen import Seen, phases
-from tests.live.wire import LIMIT, local_port, read_response, request_bytes
+from tests.live.wire import LIMIT, local_port, read_all, read_response, request_bytes
 
 KEEP = {"Connection": "keep-alive"}
 RUNSERVER = ("-m", "tests.hard.apps_b_django", "runserver", "--noreload", "127.0.0.1:0")
@@ -50,10 +50,11 @@ def test_the_requests_of_runserver(address: tuple[str, int], seen: Seen) -> None
         for data in (
             request_bytes("/", KEEP),
             request_bytes("/", KEEP, method="POST", body=b"x" * 1000),
-            request_bytes("/broken", KEEP),
         ):
             client.sendall(data)
-            read_response(client)
+            assert read_response(client).body == b"hello"
+        client.sendall(request_bytes("/broken", KEEP))
+        assert b"ZeroDivisionError" in read_all(client)  # a page without a length, then the end
     connection = seen.connection_of(port)
     requests = seen.wait_requests(3)
     assert connection.attributes["tcpwatch.connection.outcome"] == "completed"
@@ -71,7 +72,7 @@ def test_a_stream_of_runserver(address: tuple[str, int], seen: Seen) -> None:
     caller = {"traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01"}
     with socket.create_connection(address, LIMIT) as client:
         client.sendall(request_bytes("/stream", caller))
-        assert client.makefile("rb").read().endswith(b"one two")
+        assert read_all(client).endswith(b"one two")
     (request,) = seen.wait_requests(1)
     assert request.trace_id == "1" * 32
     assert request.attributes["http.response.status_code"] == 200
