@@ -90,9 +90,10 @@ def test(environment: Environment, arguments: list[str]) -> Run:
 def portions(arguments: list[str]) -> list[tuple[int, list[str]]]:
     """Return what to run one after another: how many at a time, and the arguments for pytest."""
     if arguments[:1] == ["--hard"]:
-        return [(AT_ONCE, [*HARD, *arguments[1:]])]
-    usual = [*(f"--ignore={ROOT / folder}" for folder in HARD), *arguments]
-    return [(AT_ONCE, ["-m", "not alone", *usual]), (1, ["-m", "alone", *usual])]
+        wanted = [*HARD, *arguments[1:]]
+    else:
+        wanted = [*(f"--ignore={ROOT / folder}" for folder in HARD), *arguments]
+    return [(AT_ONCE, ["-m", "not alone", *wanted]), (1, ["-m", "alone", *wanted])]
 
 
 def main(arguments: list[str]) -> int:

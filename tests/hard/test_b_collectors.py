@@ -19,7 +19,9 @@ from tests.hard import apps_b_collectors as collectors
 from tests.hard.apps_b_start import prepared
 from tests.live.harness import LiveServer
 
-BARE = "bare"
+pytestmark = pytest.mark.alone
+BARE = ("bare", "bare again", "bare once more")
+"""As one p99 differs from another, so much is noise."""
 KINDS = {
     kind.__name__: kind
     for kind in (
@@ -92,14 +94,14 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Mea
     folder = tmp_path_factory.mktemp("collectors")
     gone = threading.Event()
     servers: dict[str, LiveServer] = {}
-    found = {name: Measured() for name in (BARE, *KINDS)}
+    found = {name: Measured() for name in (*BARE, *KINDS)}
     with ExitStack() as running:
         for name in found:
             collector = KINDS.get(name, collectors.refusing)
             given = (gone,) if name == "vanishing" else ()
             endpoint = running.enter_context(collector(*given))
             start = running.enter_context(prepared("look,nameless", endpoint, folder))
-            flags = ("--install", "never") if name == BARE else ()
+            flags = ("--install", "never") if name in BARE else ()
             env = GRPC if name.endswith("grpc") else ENVIRONMENT
             servers[name] = start("--server", "plain", *flags, env=env)
         for turn in range(ROUNDS):
@@ -125,11 +127,11 @@ each = pytest.mark.parametrize("collector", KINDS)
 
 @each
 def test_requests_do_not_mind(measured: dict[str, Measured], collector: str) -> None:
-    """Every request is answered, and the p99 is within the noise of the bare server's."""
-    bare, watched = measured[BARE], measured[collector]
+    """Every request is answered, and the p99 is within the noise of the bare servers'."""
+    bare, watched = [measured[name] for name in BARE], measured[collector]
     assert watched.statuses == {200}
-    assert watched.p99 <= FACTOR * bare.p99 + SLACK
-    assert watched.median <= FACTOR * bare.median + SLACK
+    assert watched.p99 <= FACTOR * max(each.p99 for each in bare) + SLACK
+    assert watched.median <= FACTOR * max(each.median for each in bare) + SLACK
 
 
 @each
@@ -150,6 +152,6 @@ def test_memory_is_bounded(measured: dict[str, Measured], collector: str) -> Non
 @each
 def test_the_exit_is_hardly_later(measured: dict[str, Measured], collector: str) -> None:
     """The process ends with the status that it has without us, at most two seconds later."""
-    bare, watched = measured[BARE], measured[collector]
+    bare, watched = measured[BARE[0]], measured[collector]
     assert watched.exit_status == bare.exit_status
     assert watched.exit_seconds <= bare.exit_seconds + GRACE

@@ -68,8 +68,9 @@ class Kernel:
 
     def closing(self, connection: socket.socket) -> Closing:
         """Return the totals of a connection that is about to be shut down."""
-        data = self._tcp_info(connection)
-        return tcp_info.parse_closing(data, self._unacked(connection) if data else None)
+        # In this order what is acknowledged meanwhile is counted twice, and not left out.
+        unacked, data = self._unacked(connection), self._tcp_info(connection)
+        return tcp_info.parse_closing(data, unacked if data else None)
 
     def cookie(self, sock: socket.socket) -> str | None:
         """Return SO_COOKIE in hex: the id that `ss -e` and eBPF show for this socket."""

@@ -14,8 +14,8 @@ from tcpwatch.core.marks import Closing
 SIZE: Final = 280
 """Bytes of the structure in Linux 6.18; older kernels return fewer."""
 
-CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING = 8, 9, 10, 11
-_FIN_RECEIVED = frozenset({CLOSE_WAIT, LAST_ACK, CLOSING})
+TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING = 6, 7, 8, 9, 10, 11
+_FIN_RECEIVED = frozenset({TIME_WAIT, CLOSE_WAIT, LAST_ACK, CLOSING})
 
 _QUEUE = struct.Struct("=B23xII")
 _ACCEPTED = struct.Struct("=B43xI20xI28xI")
@@ -61,13 +61,20 @@ def parse_accepted(data: bytes) -> AtAccept | None:
 def parse_closing(data: bytes, unacked: int | None = None) -> Closing:
     """Return a connection's totals, read before its shutdown; unknown ones are None.
 
-    `unacked` is SIOCOUTQ, in bytes. The kernel counts the peer's FIN as a byte received; it is
-    taken off.
+    `unacked` is SIOCOUTQ, in bytes. The kernel counts the peer's FIN as a byte received, and ours
+    as one acknowledged; they are taken off. Where both have come, the handler has ended its side by
+    itself and the client has followed: that is told as TIME_WAIT, although the socket is left in
+    CLOSE, as it is after a reset (tcp_time_wait()).
     """
     if len(data) < _BASIC.size:
         return Closing(bytes_unacked=unacked)
     state, rtt, rtt_var, retransmits = _BASIC.unpack_from(data)
     received = _field(data, 128, _U64)
+    sent, acked = _field(data, 200, _U64), _field(data, 120, _U64)
+    if sent is not None and acked is not None:
+        fin_acked = acked > sent - (_field(data, 208, _U64) or 0)
+        acked -= fin_acked
+        state = TIME_WAIT if fin_acked and state == CLOSE else state
     if received and state in _FIN_RECEIVED:
         received -= 1
     min_rtt = _field(data, 148, _U32)
@@ -78,8 +85,8 @@ def parse_closing(data: bytes, unacked: int | None = None) -> Closing:
         min_rtt_us=None if min_rtt == _NO_MIN_RTT else min_rtt,
         retransmits=retransmits,
         bytes_received=received,
-        bytes_sent=_field(data, 200, _U64),
-        bytes_acked=_field(data, 120, _U64),
+        bytes_sent=sent,
+        bytes_acked=acked,
         bytes_unacked=unacked,
         busy_us=_field(data, 168, _U64),
         rwnd_limited_us=_field(data, 176, _U64),
