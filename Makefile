@@ -17,8 +17,8 @@ demo: setup ## start a real server and real clients, then tell what happened to 
 test: python ## run the tests on every CPython >= 3.10 found (slow ones: hard, suites)
 	@$(PYTHON) scripts/run_tests.py
 
-hard: setup ## run the hard cases: faults, hostile clients, collectors, fuzz (minutes)
-	@.venv/bin/python -m pytest tests/hard tests/suites
+hard: python ## run the hard cases there too: faults, hostile clients, collectors, fuzz
+	@$(PYTHON) scripts/run_tests.py --hard
 
 suites: python ## compare other people's test suites without tcpwatch and with it
 	@PYTHONPATH=scripts $(PYTHON) -m suites $(SUITES)

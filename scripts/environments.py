@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,12 +137,11 @@ def main_environment() -> Environment:
 def all_environments() -> list[Environment]:
     """Make `.venv`, and one environment below `.venvs` for each further minor version."""
     main = main_environment()
-    others = (
-        make_first_usable(versions, ROOT / ".venvs" / name)
-        for name, versions in sorted(pythons().items(), key=lambda item: item[1][0].version)
-        if name != main.made_from.name
-    )
-    return [main, *(environment for environment in others if environment)]
+    others = {name: versions for name, versions in pythons().items() if name != main.made_from.name}
+    by_age = sorted(others.items(), key=lambda item: item[1][0].version)
+    with ThreadPoolExecutor(2) as pool:
+        made = pool.map(lambda item: make_first_usable(item[1], ROOT / ".venvs" / item[0]), by_age)
+        return [main, *(environment for environment in made if environment)]
 
 
 if __name__ == "__main__":

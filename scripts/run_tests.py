@@ -1,23 +1,30 @@
-"""Run the tests on every CPython found, one after another, and close with the sum.
+"""Run the tests on every CPython found, two at a time, and close with the sum.
 
-Arguments go to pytest. One after another, because the live tests measure time.
+Tests that measure milliseconds come afterwards, with nothing beside them. With `--hard` first, the
+hard cases instead. All other arguments go to pytest.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from environments import ROOT, Environment, all_environments
 
-OWN_VERB = ("tests/hard", "tests/suites")
-"""Slow suites: `make hard`, `make suites`."""
+HARD = ("tests/hard", "tests/suites")
+"""Slow tests, for which there is `make hard`."""
+AT_ONCE = min(2, os.cpu_count() or 1)
+"""Runs at a time: they wait more than they compute."""
+NO_TESTS = 5
+"""pytest's exit status if the arguments leave no test to run."""
 
 
 @dataclass
@@ -48,40 +55,65 @@ def read(report: Path, status: int) -> Result:
             result.failed += count["failures"] + count["errors"]
             result.skipped += count["skipped"]
             result.passed += int(suite.get("tests", 0)) - sum(count.values())
-    if status and not result.failed:
+    if status not in {0, NO_TESTS} and not result.failed:
         result.failed = 1
     return result
 
 
-def test(environment: Environment, arguments: list[str]) -> Result:
+@dataclass
+class Run:
+    """One run of pytest: what it came to, what it printed, and its seconds."""
+
+    result: Result
+    output: str
+    seconds: float
+
+
+def test(environment: Environment, arguments: list[str]) -> Run:
     """Run pytest in one environment."""
     clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        status = subprocess.run(
-            [
-                *(environment.python, "-m", "pytest", "-q"),
-                *(f"--ignore={ROOT / folder}" for folder in OWN_VERB),
-                *(f"--junitxml={report}", *arguments),
-            ],
+        done = subprocess.run(
+            [*(environment.python, "-m", "pytest", "-q"), f"--junitxml={report}", *arguments],
             cwd=ROOT,
             env=clean,
             check=False,
-        ).returncode
-        return read(report, status)
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return Run(read(report, done.returncode), done.stdout, time.monotonic() - began)
+
+
+def portions(arguments: list[str]) -> list[tuple[int, list[str]]]:
+    """Return what to run one after another: how many at a time, and the arguments for pytest."""
+    if arguments[:1] == ["--hard"]:
+        wanted = [*HARD, *arguments[1:]]
+    else:
+        wanted = [*(f"--ignore={ROOT / folder}" for folder in HARD), *arguments]
+    return [(AT_ONCE, ["-m", "not alone", *wanted]), (1, ["-m", "alone", *wanted])]
 
 
 def main(arguments: list[str]) -> int:
     """Run all, tell each, sum up; the exit status says whether anything failed."""
-    lines, total = [], Result()
-    for environment in all_environments():
-        print(f"\n=== Python {environment.made_from.name} ===", flush=True)
-        began = time.monotonic()
-        result = test(environment, arguments)
-        total.add(result)
-        took = time.monotonic() - began
-        lines.append(f"Python {environment.made_from.name}: {result} in {took:.0f} s")
-    print("\n" + "\n".join(lines))
+    environments = all_environments()
+    names = [environment.made_from.name for environment in environments]
+    sums = {name: Run(Result(), "", 0.0) for name in names}
+    for at_once, chosen in portions(arguments):
+        print(f"testing on Python {', '.join(names)}, {at_once} at a time ...", flush=True)
+        with ThreadPoolExecutor(at_once) as pool:
+            runs = pool.map(functools.partial(test, arguments=chosen), environments)
+            for name, run in zip(names, runs, strict=True):
+                print(f"\n=== Python {name} ===\n{run.output}", flush=True)
+                sums[name].result.add(run.result)
+                sums[name].seconds += run.seconds
+    total = Result()
+    print()
+    for name, run in sums.items():
+        print(f"Python {name}: {run.result} in {run.seconds:.0f} s")
+        total.add(run.result)
     print(total, flush=True)
     return bool(total.failed)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,10 +45,19 @@ class Comparison:
         return len(compared) - len(self.differences) - len(self.by_import)
 
 
+def run_both(suite: Suite, place: Place, attempt: int) -> tuple[Run, Run]:
+    """Run a suite bare and watched, side by side: both have the same machine."""
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(run, suite, place, attempt) for run in (run_bare, run_watched)]
+        bare, watched = (run.result() for run in runs)
+        return bare, watched
+
+
 def compare(suite: Suite, place: Place) -> Comparison:
     """Run a suite bare and watched; what differs is tried again."""
     print(f"{suite.name} ...", flush=True)
-    found = Comparison(suite, run_bare(suite, place, 0), run_watched(suite, place, 0))
+    bare, watched = run_both(suite, place, 0)
+    found = Comparison(suite, bare, watched)
     if "passed" not in found.bare.results.values():
         found.complaints.append(f"nothing passes bare, see {found.bare.log}")
     found.complaints += found.watched.complaints(suite)
@@ -59,16 +69,14 @@ def compare(suite: Suite, place: Place) -> Comparison:
         different = [test for test in different if test not in found.by_import]
     if different:
         print(f"  {len(different)} differ, {RETRIES} more runs of each kind ...", flush=True)
-        bare, watched = [found.bare.results], [found.watched.results]
-        for attempt in range(1, RETRIES + 1):
-            bare.append(run_bare(suite, place, attempt).results)
-            again = run_watched(suite, place, attempt)
-            watched.append(again.results)
+        runs = [(bare, watched), *(run_both(suite, place, n + 1) for n in range(RETRIES))]
+        for _, again in runs[1:]:
             found.complaints += again.complaints(suite)
+        bares, watches = ([run.results for run in kind] for kind in zip(*runs, strict=True))
         for test in different:
-            verdict = judge(test, bare, watched)
+            verdict = judge(test, bares, watches)
             group = found.differences if verdict is Verdict.DIFFERS else found.flaky
-            group.append(f"{test}: bare {told(test, bare)}; watched {told(test, watched)}")
+            group.append(f"{test}: bare {told(test, bares)}; watched {told(test, watches)}")
     return found
 
 

@@ -14,9 +14,9 @@ class Suite:
     """One suite: a file of CPython's tests, or the tests in a source distribution.
 
     `serves` says whether it serves connections through socketserver, so that a watched run that
-    has seen none has proved nothing. `import_shy` are tests that want to be the first to import a
-    module of the standard library: they fail without tcpwatch too if a process begins by importing
-    it, which is checked when they differ.
+    has seen none has proved nothing. `import_shy` are tests that want to be the first to import
+    `logging`: they fail without tcpwatch too if a process begins by importing it, which is checked
+    when they differ.
     """
 
     name: str

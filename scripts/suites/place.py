@@ -19,11 +19,11 @@ SWITCH = "SUITES_RUN"
 """The variable that says what every process of the environment does first: WATCHED or LOADED."""
 WATCHED = "watched"
 LOADED = "loaded"
-"""Imports what `install()` would import, and installs nothing."""
+"""Imports the one module of the standard library that some tests want to be the first to import."""
 HOOK = (
     f'import os; how = os.environ.get("{SWITCH}"); '
-    f'how and __import__("tcpwatch.session") and how == "{WATCHED}" and '
-    '__import__("tcpwatch").install()\n'
+    f'how == "{LOADED}" and __import__("logging"); '
+    f'how == "{WATCHED}" and __import__("tcpwatch").install()\n'
 )
 """A line of a .pth file is run by every Python that has its site-packages: also with -E and -I."""
 HOOK_FILE = "watch_every_process.pth"

@@ -57,7 +57,7 @@ def run_bare(suite: Suite, place: Place, attempt: int) -> Run:
 
 
 def run_loaded(suite: Suite, place: Place) -> Run:
-    """Run a suite with tcpwatch imported in every process and not installed."""
+    """Run a suite without tcpwatch, each process of which begins by importing `logging`."""
     return _run(suite, place, "loaded", {SWITCH: LOADED})
 
 

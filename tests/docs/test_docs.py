@@ -103,6 +103,16 @@ def test_every_relative_link_resolves(document: str) -> None:
             assert fragment in anchors(file.read_text(encoding="utf-8")), f"{document}: {target}"
 
 
+def test_every_hard_case_names_tests_that_exist() -> None:
+    """A renamed or lost test is noticed in the table of hard cases."""
+    named = set(re.findall(r"\btest_\w+\b(?!\.py)", DOCUMENTS["docs/hard-cases.md"]))
+    written: set[str] = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        written.update(re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE))
+    assert len(named) > 50
+    assert named - written == set()
+
+
 def without_code(text: str) -> str:
     """Return a document without its fenced blocks."""
     return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)

@@ -1,8 +1,4 @@
-"""Runs the servers of tests/apps, and those of this folder, as tests/apps/__main__.py does.
-
-The harness starts `python <ours> -m tests.apps <flags>`; with `-m tests.hard.apps_a_main` for ours
-its `-m tests.apps` arrives here as two arguments.
-"""
+"""Runs the servers of tests/apps, and those of this folder, as tests/apps/__main__.py does."""
 
 from __future__ import annotations
 
@@ -13,7 +9,6 @@ from tests.apps import __main__ as usual
 
 def main() -> None:
     """Add our servers, then do as usual."""
-    del sys.argv[1:3]
     install = usual.install
 
     def install_then_add() -> None:

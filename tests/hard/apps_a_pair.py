@@ -98,15 +98,15 @@ class Pair:
 @contextmanager
 def pair(folder: Path, *flags: str, env: dict[str, str] | None = None) -> Iterator[Pair]:
     """Start the same server without us and with us."""
-    ours = ("-m", "tests.hard.apps_a_main")
+    ours = ("tests.hard.apps_a_main",)
     with (
         Receiver(Recording()) as receiver,
-        LiveServer(*flags, "--install", "never", folder=folder, env=env, python=ours) as bare,
+        LiveServer(*flags, "--install", "never", folder=folder, env=env, program=ours) as bare,
         LiveServer(
             *(*flags, "--install", "first"),
             folder=folder,
             env={"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, **(env or {})},
-            python=ours,
+            program=ours,
         ) as watched,
     ):
         yield Pair(bare, watched, Seen(receiver.recording))

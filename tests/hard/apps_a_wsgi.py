@@ -16,8 +16,8 @@ Environ = dict[str, Any]
 Start = Callable[..., Callable[[bytes], object]]
 Body = Iterable[bytes]
 TEXT = [("Content-Type", "text/plain")]
-EVENTS = 8
-EVENT_GAP = 0.25
+EVENTS = 121
+EVENT_GAP = 0.5
 
 
 class Iterating:
@@ -78,7 +78,7 @@ def raises(environ: Environ, start: Start) -> Body:
 
 
 def events(environ: Environ, start: Start) -> Body:
-    """Send one event after another for two seconds."""
+    """Send one event after another for a minute."""
     start("200 OK", [("Content-Type", "text/event-stream")])
     for number in range(EVENTS):
         time.sleep(EVENT_GAP)

@@ -1,6 +1,6 @@
 """Prepare the process, then run a server of tests/apps in it.
 
-    python -m tests.hard.apps_b clock,views -m tests.apps --control 5 …
+    python -m tests.hard.apps_b clock,views --control 5 …
 
 A preparation changes what a program, a library or a platform would have changed before.
 """
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import importlib
 import os
-import runpy
 import socket
 import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import tests.apps.control
+from tests.apps import __main__ as usual
+from tests.apps import control
 
 if TYPE_CHECKING:
     import flask
@@ -142,6 +142,18 @@ def look(commands: Commands) -> None:
     commands["memory"] = lambda: me.memory_info().rss
 
 
+def audit(commands: Commands) -> None:
+    """Take down every file that is opened, however briefly."""
+    opened: set[str] = set()
+
+    def hear(event: str, args: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(args[0], str | bytes):
+            opened.add(os.path.abspath(os.fsdecode(args[0])))  # noqa: PTH100 - of any kind of path
+
+    sys.addaudithook(hear)
+    commands["opened"] = lambda: sorted(opened)
+
+
 def views(commands: Commands) -> None:
     """Add views that end or multiply the process they run in."""
     from tests.apps import flask_app
@@ -160,17 +172,17 @@ def views(commands: Commands) -> None:
 Commands = dict[str, Callable[[], Any]]
 PREPARATIONS: dict[str, Callable[[Commands], None]] = {
     step.__name__: step
-    for step in (clock, kernelless, procless, forkless, nameless, tool, look, views)
+    for step in (clock, kernelless, procless, forkless, nameless, tool, look, audit, views)
 }
 
 
 def main(wanted: str) -> None:
-    """Prepare, then run the module that the rest of the command line names."""
+    """Prepare, then do as tests/apps does with the rest of the command line."""
     commands: Commands = {}
     for name in wanted.split(","):
         PREPARATIONS[name](commands)
 
-    class Control(tests.apps.control.Control):
+    class Control(control.Control):
         """Answers what the preparations have added, too."""
 
         def __init__(self, fd: int) -> None:
@@ -178,10 +190,9 @@ def main(wanted: str) -> None:
             for command, do in commands.items():
                 self.on(command, do)
 
-    tests.apps.control.Control = Control  # type: ignore[misc]
-    del sys.argv[:3]
-    runpy.run_module("tests.apps", run_name="__main__", alter_sys=True)
+    usual.Control = Control  # type: ignore[attr-defined]
+    usual.main()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv.pop(1))

@@ -25,6 +25,11 @@ def refusing() -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
 
 
+def refusing_grpc() -> AbstractContextManager[str]:
+    """Nobody listens, and gRPC is to be spoken; see the environment of this name."""
+    return refusing()
+
+
 @contextmanager
 def silent() -> Iterator[str]:
     """Connections come about, and nobody answers."""

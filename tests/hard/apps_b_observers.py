@@ -1,6 +1,6 @@
 """Servers that are part of observing, beside an application's in one process; tells what was seen.
 
-python -m tests.hard.apps_b_observers logging|prometheus
+python -m tests.hard.apps_b_observers logging|prometheus|receiver
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import struct
 import sys
 import threading
 import urllib.request
+from http import HTTPStatus
 from http.server import ThreadingHTTPServer
 from typing import Any
 
 from tcpwatch.testing import recording
+from tcpwatch.view.receiver import Receiver
+from tcpwatch.view.recording import Recording
 from tests.apps.handlers import Plain
 
 CONFIGURED = b'{"version": 1, "incremental": true, "loggers": {"told": {"level": "ERROR"}}}'
@@ -52,7 +55,19 @@ def scrape() -> bool:
     return b"told_total 1.0" in body
 
 
-OBSERVERS = {"logging": configure_by_socket, "prometheus": scrape}
+def receive() -> bool:
+    """Send something to tcpwatch's own receiver, and say whether it was taken."""
+    with Receiver(Recording()) as receiver:
+        export = urllib.request.Request(
+            f"{receiver.endpoint}/v1/traces",
+            data=b"",
+            headers={"Content-Type": "application/x-protobuf"},
+        )
+        with urllib.request.urlopen(export, timeout=LIMIT) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+
+
+OBSERVERS = {"logging": configure_by_socket, "prometheus": scrape, "receiver": receive}
 
 
 def ask(port: int) -> bool:

@@ -50,12 +50,14 @@ class Dual(Six):
         super().server_bind()
 
 
-def get(address: Any, family: int = socket.AF_INET) -> int:
+def get(
+    address: Any, family: int = socket.AF_INET, headers: Mapping[str, str] | None = None
+) -> int:
     """Do one request and return the status."""
     with socket.socket(family) as client:
         client.settimeout(LIMIT)
         client.connect(address)
-        client.sendall(request_bytes("/"))
+        client.sendall(request_bytes("/", headers))
         return parse(read_all(client)).status
 
 

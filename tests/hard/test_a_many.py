@@ -10,6 +10,7 @@ import socketserver
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ WARM_UP = 4_200
 """More than are remembered of what is over (`hub/worker.py`): from then on memory may not grow."""
 IDLE = 1_000
 BLOCKS = 500
+PORTION, PORTIONS = 2_500, 3
 ACTIVE = "tcpwatch.connection.active"
 
 
@@ -95,6 +97,24 @@ def test_ten_thousand_connections_leave_nothing_behind(bases: tuple[type, ...], 
         assert before[2] == 0
         assert sum(watch.metric("tcpwatch.connection.accepted").values()) == WARM_UP + many
         assert not phases(watch)
+
+
+def test_ten_thousand_connections_take_no_memory() -> None:
+    """A leak grows with every portion; a table that is full grows in one, so the least counts."""
+    grown = []
+    tracemalloc.start()
+    try:
+        with watching(ALWAYS_OFF), serving(socketserver.TCPServer(("127.0.0.1", 0), Raw)) as there:
+            visit(there, WARM_UP)
+            left()
+            for _ in range(PORTIONS):
+                before, _ = tracemalloc.get_traced_memory()
+                visit(there, PORTION)
+                left()
+                grown.append(tracemalloc.get_traced_memory()[0] - before)
+    finally:
+        tracemalloc.stop()
+    assert min(grown) < 6 * PORTION, "less than the pointer that a list would keep of each"
 
 
 def test_a_burst_beyond_the_queue_is_told_or_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.hard.apps_a_pair import Pair, outcome, pair
-from tests.hard.apps_a_wsgi import EVENT_GAP, EVENTS
-from tests.live.seen import number, phases
+from tests.live.seen import number
 from tests.live.wire import local_port, request_bytes, reset
 
 
@@ -64,17 +63,6 @@ def test_a_corner_of_wsgi_is_as_without_us(servers: Pair, case: Case) -> None:
     assert request.attributes["http.response.status_code"] == case.status
     assert request.attributes.get("error.type") == case.error
     assert request.status == ("UNSET" if case.error is None else "ERROR")
-
-
-def test_server_sent_events_are_one_long_respond(servers: Pair) -> None:
-    """Events that come for two seconds are `respond`, in the gauge meanwhile and in the span."""
-    told = servers.same(request_bytes("/events"))
-    connection, request = servers.spans(told.port)
-    lasted = EVENT_GAP * (EVENTS - 1)
-    assert phases(request)["respond"] >= lasted
-    assert phases(connection)["respond"] >= lasted
-    assert phases(request)["app"] < 2 * EVENT_GAP
-    assert (request.end_ns - request.start_ns) / 1e9 >= lasted
 
 
 def test_a_stream_shows_in_the_gauge_until_its_reader_resets(servers: Pair) -> None:

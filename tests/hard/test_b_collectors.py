@@ -19,11 +19,14 @@ from tests.hard import apps_b_collectors as collectors
 from tests.hard.apps_b_start import prepared
 from tests.live.harness import LiveServer
 
-BARE = "bare"
+pytestmark = pytest.mark.alone
+BARE = ("bare", "bare again", "bare once more")
+"""As one p99 differs from another, so much is noise."""
 KINDS = {
     kind.__name__: kind
     for kind in (
         collectors.refusing,
+        collectors.refusing_grpc,
         collectors.silent,
         collectors.slow,
         collectors.too_many,
@@ -34,7 +37,10 @@ KINDS = {
         collectors.vanishing,
     )
 }
+PATIENT = {"silent", "slow"}
+"""They refuse nothing. The SDK waits 10 s for an answer, about as long as this test lasts."""
 ENVIRONMENT = {"OTEL_BSP_SCHEDULE_DELAY": "500", "OTEL_METRIC_EXPORT_INTERVAL": "1000"}
+GRPC = {**ENVIRONMENT, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
 ROUNDS = 60
 IN_A_ROW = 8
 FACTOR, SLACK = 3.0, 0.020
@@ -42,6 +48,7 @@ FACTOR, SLACK = 3.0, 0.020
 GROWTH = 24 << 20
 """Bytes that a process may grow by in the second half; the SDK's queue of spans fills up."""
 GRACE = 2.0
+TOLD = "telemetry cannot be sent: "
 
 
 @dataclass(slots=True)
@@ -87,15 +94,16 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Mea
     folder = tmp_path_factory.mktemp("collectors")
     gone = threading.Event()
     servers: dict[str, LiveServer] = {}
-    found = {name: Measured() for name in (BARE, *KINDS)}
+    found = {name: Measured() for name in (*BARE, *KINDS)}
     with ExitStack() as running:
         for name in found:
             collector = KINDS.get(name, collectors.refusing)
             given = (gone,) if name == "vanishing" else ()
             endpoint = running.enter_context(collector(*given))
             start = running.enter_context(prepared("look,nameless", endpoint, folder))
-            flags = ("--install", "never") if name == BARE else ()
-            servers[name] = start("--server", "plain", *flags, env=ENVIRONMENT)
+            flags = ("--install", "never") if name in BARE else ()
+            env = GRPC if name.endswith("grpc") else ENVIRONMENT
+            servers[name] = start("--server", "plain", *flags, env=env)
         for turn in range(ROUNDS):
             for name, server in servers.items():
                 ask(server, found[name])
@@ -103,12 +111,14 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Mea
                     found[name].memory.append(server.tell("memory"))
             if turn == ROUNDS // 2:
                 gone.set()
-        for name, server in servers.items():
-            lines = server.stderr.splitlines()
-            found[name].lines = [line for line in lines if not line.startswith("tcpwatch: ")]
+        for name in KINDS.keys() - PATIENT:
+            servers[name].wait_stderr(TOLD)
         with ThreadPoolExecutor(len(servers)) as pool:
             for name, server in servers.items():
                 pool.submit(leave, server, found[name])
+        for name, server in servers.items():
+            lines = server.stderr.splitlines()
+            found[name].lines = [line for line in lines if not line.startswith("tcpwatch: ")]
         yield found
 
 
@@ -117,19 +127,19 @@ each = pytest.mark.parametrize("collector", KINDS)
 
 @each
 def test_requests_do_not_mind(measured: dict[str, Measured], collector: str) -> None:
-    """Every request is answered, and the p99 is within the noise of the bare server's."""
-    bare, watched = measured[BARE], measured[collector]
+    """Every request is answered, and the p99 is within the noise of the bare servers'."""
+    bare, watched = [measured[name] for name in BARE], measured[collector]
     assert watched.statuses == {200}
-    assert watched.p99 <= FACTOR * bare.p99 + SLACK
-    assert watched.median <= FACTOR * bare.median + SLACK
+    assert watched.p99 <= FACTOR * max(each.p99 for each in bare) + SLACK
+    assert watched.median <= FACTOR * max(each.median for each in bare) + SLACK
 
 
-@pytest.mark.xfail(strict=False, reason="the SDK's exporters log each retry; the bar is 1 a minute")
 @each
 def test_the_log_is_not_filled(measured: dict[str, Measured], collector: str) -> None:
-    """At most one line a minute says that telemetry cannot be sent; this is less than a minute."""
+    """One line says that telemetry cannot be sent, for all that fails in a minute and at exit."""
     lines = measured[collector].lines
-    assert len(lines) <= 1, "\n".join(lines)
+    assert len(lines) == 1 or (collector in PATIENT and not lines), "\n".join(lines)
+    assert all(TOLD in line for line in lines)
 
 
 @each
@@ -142,6 +152,6 @@ def test_memory_is_bounded(measured: dict[str, Measured], collector: str) -> Non
 @each
 def test_the_exit_is_hardly_later(measured: dict[str, Measured], collector: str) -> None:
     """The process ends with the status that it has without us, at most two seconds later."""
-    bare, watched = measured[BARE], measured[collector]
+    bare, watched = measured[BARE[0]], measured[collector]
     assert watched.exit_status == bare.exit_status
     assert watched.exit_seconds <= bare.exit_seconds + GRACE

@@ -15,8 +15,6 @@ from tests.live.harness import BROKEN, ROOT, STRICT, clean_environment
 from tests.live.seen import Seen, links
 from tests.live.wire import LIMIT
 
-pytest.importorskip("gevent")
-
 
 def run(receiver: Receiver, when: str, kind: str) -> tuple[dict[str, Any], str]:
     """Run the program; return what it told, and its stderr."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -12,19 +11,8 @@ import pytest
 from tests.live.harness import BROKEN, ROOT, clean_environment
 from tests.live.wire import LIMIT
 
-PROMETHEUS = importlib.util.find_spec("prometheus_client")
 
-
-@pytest.mark.parametrize(
-    "observer",
-    [
-        "logging",
-        pytest.param(
-            "prometheus",
-            marks=pytest.mark.skipif(not PROMETHEUS, reason="prometheus_client is not installed"),
-        ),
-    ],
-)
+@pytest.mark.parametrize("observer", ["logging", "prometheus", "receiver"])
 def test_an_observer_is_not_observed(observer: str) -> None:
     """It serves as ever; only the application's own server beside it has a connection to tell."""
     done = subprocess.run(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tcpwatch.view.receiver import Receiver
 from tests.hard.apps_b_start import prepared
 from tests.live.conftest import Start
+from tests.live.harness import ROOT
 from tests.live.seen import Seen
 from tests.live.wire import request_bytes
 
@@ -97,3 +100,22 @@ def test_no_port_is_opened_and_no_file_stays_open(
         assert server.tell("listening") == [list(server.address)]
         ours, theirs = (set(each.tell("files")) for each in (server, bare))
         assert ours - {str(server.log)} == theirs - {str(bare.log)}
+
+
+@pytest.mark.parametrize("dispatch", ["inline", "thread", "process"])
+def test_no_file_of_others_is_read(
+    receiver: Receiver, seen: Seen, tmp_path: Path, dispatch: str
+) -> None:
+    """Beside what it opens without us, the process opens code, and what the kernel says of it."""
+    with prepared("audit", receiver.endpoint, tmp_path) as start:
+        server = start("--dispatch", dispatch)
+        bare = start("--dispatch", dispatch, "--install", "never")
+        for each in (server, bare):
+            assert each.get("/").status == 200
+        seen.wait_connections(1)
+        server.flush()
+        ours, theirs = (set(each.tell("opened")) for each in (server, bare))
+    kernel = (f"/proc/{server.process.pid}/", "/proc/self/", "/proc/net/")
+    code = (f"{sys.prefix}/", f"{sys.base_prefix}/", f"{ROOT}/")
+    others = {path for path in ours - theirs if not path.startswith((*kernel, *code))}
+    assert others <= {"/proc/stat", os.devnull}  # the boot time; the helper's input

@@ -26,6 +26,7 @@ FIELDS = {
     "rwnd_limited": (176, "Q"),
     "sndbuf_limited": (184, "Q"),
     "bytes_sent": (200, "Q"),
+    "bytes_retrans": (208, "Q"),
 }
 
 
@@ -68,6 +69,15 @@ def test_the_fin_is_not_a_byte() -> None:
     """The kernel counts the peer's FIN as received; we do not."""
     assert parse_closing(info(state=8, bytes_received=101)).bytes_received == 100
     assert parse_closing(info(state=1, bytes_received=101)).bytes_received == 101
+
+
+def test_an_end_in_order_is_no_reset() -> None:
+    """Both leave a socket in CLOSE; only in order was our FIN acknowledged, counted as a byte."""
+    sent = {"state": 7, "bytes_sent": 1_100, "bytes_retrans": 100, "bytes_received": 11}
+    in_order = parse_closing(info(bytes_acked=1_001, **sent))
+    assert (in_order.state, in_order.bytes_acked, in_order.bytes_received) == (6, 1_000, 10)
+    reset = parse_closing(info(bytes_acked=1_000, **sent))
+    assert (reset.state, reset.bytes_acked, reset.bytes_received) == (7, 1_000, 11)
 
 
 def test_fields_beyond_the_end_are_unknown() -> None:

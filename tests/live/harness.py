@@ -40,14 +40,17 @@ def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 class LiveServer:
-    """One of the servers of tests/apps, started; `flags` are its command line."""
+    """One of the servers of tests/apps, started; `flags` are its command line.
+
+    `program` is the module to run, and arguments that are to come before all others.
+    """
 
     def __init__(
         self,
         *flags: str,
         folder: Path,
         env: Mapping[str, str] | None = None,
-        python: tuple[str, ...] = (),
+        program: tuple[str, ...] = ("tests.apps",),
     ) -> None:
         self.flags = flags
         self.tls = "--certificate" in flags
@@ -57,8 +60,8 @@ class LiveServer:
         with theirs, self.log.open("wb") as stderr:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-W", "default", "-X", "faulthandler", *python),
-                    *("-m", "tests.apps", "--control", str(theirs.fileno()), *flags),
+                    *(sys.executable, "-W", "default", "-X", "faulthandler", "-m"),
+                    *(*program, "--control", str(theirs.fileno()), *flags),
                 ],
                 cwd=ROOT,
                 env=clean_environment({**STRICT, **(env or {})}),

@@ -11,6 +11,7 @@ from tests.live.conftest import Start
 from tests.live.seen import JIFFY, Seen, links, number, phases
 from tests.live.wire import local_port, parse, read_all, read_response, request_bytes
 
+pytestmark = pytest.mark.alone
 DRAIN = 0.0115
 """The longest that werkzeug lingers after a response, with the loop's way back to `accept`."""
 N = 101

@@ -10,6 +10,7 @@ from tests.live.conftest import Start
 from tests.live.seen import JIFFY, Seen, number, phases
 from tests.live.wire import local_port, parse, read_all, read_response, request_bytes
 
+pytestmark = pytest.mark.alone
 PAUSE = 0.15
 """Seconds that a client takes over something."""
 STEP = 0.002

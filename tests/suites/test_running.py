@@ -15,6 +15,8 @@ from suites.outcomes import WHOLE
 from suites.place import Place
 from suites.receiver import Received, Receiver
 
+ALL = ["logging", "tcpwatch"]
+
 
 class Program(Suite):
     """A suite that is a line of Python."""
@@ -78,17 +80,19 @@ def test_the_receiver_beside_says_what_came() -> None:
 
 @pytest.mark.parametrize("flags", [(), ("-E",), ("-I",)])
 @pytest.mark.parametrize(
-    ("how", "loaded", "installed"),
-    [("", False, False), (place.LOADED, True, False), (place.WATCHED, True, True)],
+    ("how", "imported", "installed"),
+    [("", [], False), (place.LOADED, ["logging"], False), (place.WATCHED, ALL, True)],
 )
 def test_the_hook_needs_only_the_environment_of_the_process(
-    flags: tuple[str, ...], how: str, loaded: bool, installed: bool
+    flags: tuple[str, ...], how: str, imported: list[str], installed: bool
 ) -> None:
     """What -E and -I leave out does not matter: a .pth line is run, and os.environ is whole."""
     code = f"""\
 exec({place.HOOK!r})
-import socketserver, sys
-print("tcpwatch.session" in sys.modules, hasattr(socketserver.TCPServer.get_request, "__wrapped__"))
+import sys
+print([name for name in {ALL} if name in sys.modules])
+import socketserver
+print(hasattr(socketserver.TCPServer.get_request, "__wrapped__"))
 """
     done = subprocess.run(
         [sys.executable, *flags, "-c", code],
@@ -97,7 +101,7 @@ print("tcpwatch.session" in sys.modules, hasattr(socketserver.TCPServer.get_requ
         text=True,
         check=True,
     )
-    assert done.stdout == f"{loaded} {installed}\n"
+    assert done.stdout == f"{imported}\n{installed}\n"
     assert not done.stderr
 
 

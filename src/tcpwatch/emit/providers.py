@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import NoOpMeterProvider
@@ -17,6 +17,8 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from tcpwatch.emit.delivery import deliveries
 
 logger = logging.getLogger("tcpwatch")
 
@@ -101,14 +103,20 @@ def own_tracer_provider() -> trace.TracerProvider:
     if not exporters:
         return trace.NoOpTracerProvider()
     provider = TracerProvider(resource=Resource.create(), shutdown_on_exit=False)
-    for exporter in exporters:
-        provider.add_span_processor(BatchSpanProcessor(exporter))
+    for exporter, *about in exporters:
+        delivery = deliveries.watch(exporter, *about)
+        processor = BatchSpanProcessor(exporter)
+        delivery.watch_queue(processor)
+        provider.add_span_processor(processor)
     return provider
 
 
 def own_meter_provider() -> metrics.MeterProvider:
     """Make a meter provider from the environment; its end is ours, not atexit's."""
-    readers = [PeriodicExportingMetricReader(exporter) for exporter in _exporters("metrics")]
+    readers: list[PeriodicExportingMetricReader] = []
+    for exporter, *about in _exporters("metrics"):
+        deliveries.watch(exporter, *about)
+        readers.append(PeriodicExportingMetricReader(exporter))
     if not readers:
         return NoOpMeterProvider()
     return MeterProvider(readers, resource=Resource.create(), shutdown_on_exit=False)
@@ -123,8 +131,8 @@ def preload() -> None:
         ("traces", application_tracer_provider()),
         ("metrics", application_meter_provider()),
     ):
-        for exporter in _exporters(signal) if provider is None else ():
-            exporter.shutdown()
+        for made in _exporters(signal) if provider is None else ():
+            made.exporter.shutdown()
 
 
 def protocol(signal: str) -> str:
@@ -167,21 +175,27 @@ def _chosen(signal: str) -> list[str]:
     return [name for name in (part.strip() for part in text.split(",")) if name and name != "none"]
 
 
-def _exporters(signal: str) -> list[Any]:
-    return [make() for make in _entries(signal)]
+class _Made(NamedTuple):
+    """An exporter, and what is to be said of it: `setting` is the variable that chose `where`."""
+
+    exporter: Any
+    signal: str
+    where: str
+    setting: str
 
 
-def _entries(signal: str) -> list[Callable[[], Any]]:
-    """Return what makes the exporters that OTEL_<SIGNAL>_EXPORTER names, as far as installed."""
-    found: list[Callable[[], Any]] = []
+def _exporters(signal: str) -> list[_Made]:
+    """Make the exporters that OTEL_<SIGNAL>_EXPORTER names, as far as they are installed."""
+    made: list[_Made] = []
     for name in _chosen(signal):
-        entry = name
+        entry, where, setting = name, name, f"OTEL_{signal.upper()}_EXPORTER"
         if name == "otlp":
             entry = "otlp_proto_grpc" if protocol(signal) == "grpc" else "otlp_proto_http"
+            where, setting = endpoint(signal), "OTEL_EXPORTER_OTLP_ENDPOINT"
         make = _load(signal, entry)
         if make is not None:
-            found.append(make)
-    return found
+            made.append(_Made(make(), signal, where, setting))
+    return made
 
 
 @functools.cache

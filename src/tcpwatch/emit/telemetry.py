@@ -12,6 +12,7 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry.metrics import NoOpMeterProvider
 
 from tcpwatch import names
+from tcpwatch.emit.delivery import deliveries
 from tcpwatch.emit.errands import errands
 from tcpwatch.emit.histograms import Histograms
 from tcpwatch.emit.keep import Keeper
@@ -45,6 +46,7 @@ class Telemetry:
         settings = hub.settings
         self._hub, self._providers = hub, providers
         errands.prepare()
+        deliveries.listen()
         tracing = self.tracing = Tracing(providers.tracer)
         peers = self._peers = Peers.of(providers.tracer)
         self.allocate = tracing.allocate
@@ -74,6 +76,7 @@ class Telemetry:
         """Export what is there and step back; the providers go on, the application may use them."""
         self._peers.on = False
         self.flush(timeout)
+        deliveries.leave()
 
     def close(self, timeout: float) -> None:
         """Export what is there and close the providers that are ours: the process ends."""

@@ -15,8 +15,8 @@ from tcpwatch.core.marks import Closing
 SIZE: Final = 280
 """Bytes of the structure in Linux 6.18; older kernels return fewer."""
 
-CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING = 8, 9, 10, 11
-_FIN_RECEIVED = frozenset({CLOSE_WAIT, LAST_ACK, CLOSING})
+TIME_WAIT, CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING = 6, 7, 8, 9, 10, 11
+_FIN_RECEIVED = frozenset({TIME_WAIT, CLOSE_WAIT, LAST_ACK, CLOSING})
 
 _QUEUE = struct.Struct("=B23xII")
 _ACCEPTED = struct.Struct("=B43xI20xI28xI")
@@ -76,13 +76,19 @@ def parse_closing(data: bytes, unacked: int | None = None) -> Closing:
     """Return a connection's totals, read before its shutdown; unknown ones are None.
 
     `unacked` is SIOCOUTQ, in bytes, for kernels that do not tell it here. The kernel counts the
-    peer's FIN as a byte received; it is taken off.
+    peer's FIN as a byte received, and ours as one acknowledged; they are taken off. Where both have
+    come, the handler has ended its side by itself and the client has followed: that is told as
+    TIME_WAIT, although the socket is left in CLOSE, as it is after a reset (tcp_time_wait()).
     """
     if len(data) < _TOTALS.size:
         return _parse_older(data, unacked)
     values = _TOTALS.unpack_from(data)
     state, rtt, rtt_var, retransmits, acked, received, unsent, min_rtt = values[:8]
     busy, rwnd_limited, sndbuf_limited, sent, sent_again = values[8:]
+    unacked = sent - sent_again - acked
+    if unacked < 0:
+        acked, unacked = acked - 1, 0
+        state = TIME_WAIT if state == CLOSE else state
     if received and state in _FIN_RECEIVED:
         received -= 1
     found: Closing = _make(
@@ -97,7 +103,7 @@ def parse_closing(data: bytes, unacked: int | None = None) -> Closing:
             sent,
             acked,
             # write_seq - snd_una, as SIOCOUTQ has it: what is in flight and what was never sent.
-            max(sent - sent_again - acked, 0) + unsent,
+            unacked + unsent,
             busy,
             rwnd_limited,
             sndbuf_limited,
