@@ -41,11 +41,11 @@ class Post:
             return
         queue = self.queue
         queue.append(message)
-        if len(queue) > _HURRY:
+        if len(queue) > _HURRY or len(queue) > self.capacity:
             self._hurry(queue)
 
     def _hurry(self, queue: deque[Message]) -> None:
-        if self.worker is not None:
+        if self.worker is not None and not self.worker.wake.is_set():
             self.worker.wake.set()
         while len(queue) > self.capacity:
             try:
