@@ -26,17 +26,24 @@ def tcpwatch() -> None:
     show_default=True,
     help="How long the clients play, about.",
 )
-def demo(seconds: float) -> None:
+@click.option(
+    "--view/--no-view",
+    "stay",
+    default=None,
+    help="Keep the viewer's page until Ctrl-C; the default where a person is at the terminal.",
+)
+def demo(seconds: float, stay: bool | None) -> None:
     """Watch real clients wait for a real server, and read why.
 
     Starts Flask servers with tcpwatch in processes of their own (one thread, many threads, TLS),
-    plays clients against them, and prints what the servers' telemetry says about them. Everything
-    stays on this machine and is stopped at the end.
+    plays clients against them, and prints what the servers' telemetry says about them. The viewer's
+    page shows the same, live. Everything stays on this machine and is stopped at the end.
 
     Exit code: 0 when the telemetry of all servers arrived, 1 otherwise, 130 after Ctrl-C.
     """
     try:
-        complete = play.run(Console(highlight=False), seconds)
+        console = Console(highlight=False)
+        complete = play.run(console, seconds, stay=console.is_terminal if stay is None else stay)
     except ServerFailedError as failed:
         raise click.ClickException(str(failed)) from failed
     except KeyboardInterrupt:

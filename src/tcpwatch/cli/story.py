@@ -14,7 +14,7 @@ from rich.text import Text
 from tcpwatch import names
 from tcpwatch.cli import pictures
 from tcpwatch.view import glossary
-from tcpwatch.view.findings import NOTICEABLE, Blocker, Findings, Spread, worst
+from tcpwatch.view.findings import NOTICEABLE, Blocker, Findings, Spread
 from tcpwatch.view.sentences import compared, count, doing, duration, sentences, who
 
 _SENTENCES_FIRST = 5
@@ -62,7 +62,9 @@ def _sentences(console: Console, acts: Sequence[Told]) -> None:
         if number and act.same_clients:
             said = [compared(acts[0].short, acts[0].findings, act.short, act.findings)]
         else:
-            said = sentences(act.findings)[: _SENTENCES_LATER if number else _SENTENCES_FIRST]
+            said = [str(one) for one in sentences(act.findings)][
+                : _SENTENCES_LATER if number else _SENTENCES_FIRST
+            ]
         for sentence in said or ["Nothing was received from this server."]:
             console.print(pictures.indented(sentence, console.width, " - "), markup=False)
 
@@ -112,8 +114,8 @@ def _queue(console: Console, acts: Sequence[Told]) -> None:
     def row(words: str, value: Callable[[Findings], str]) -> None:
         table.add_row(words, *(value(act.findings) for act in acts))
 
-    row("connections", lambda one: str(len(one.connections)))
-    row(f"waited {NOTICEABLE:.2f} s or more", lambda one: str(len(one.waited)))
+    row("connections", lambda one: str(one.connections))
+    row(f"waited {NOTICEABLE:.2f} s or more", lambda one: str(one.waited))
     row("half waited at most", lambda one: _spread(one.queue, lambda spread: spread.p50))
     row("95 of 100 waited at most", lambda one: _spread(one.queue, lambda spread: spread.p95))
     row("longest wait", lambda one: _spread(one.queue, lambda spread: spread.longest))
@@ -159,14 +161,15 @@ def _outcomes(console: Console, acts: Sequence[Told]) -> None:
 
 
 def _worst(console: Console, acts: Sequence[Told]) -> None:
-    everyone = [one for act in acts for one in act.findings.connections]
+    everyone = [one for act in acts for one in act.findings.worst]
+    everyone.sort(key=lambda one: one.queue_wait or 0.0, reverse=True)
     _head(
         console,
         f"The {_WORST} worst waits, drawn",
         "Each line is a part of the connection's life, from left to right; accept_queue is the "
         "wait before anybody answered. Of several that waited for the same reason, the worst.",
     )
-    for connection in worst(everyone, _WORST):
+    for connection in everyone[:_WORST]:
         console.print(pictures.waterfall(console, connection))
 
 
@@ -185,7 +188,7 @@ def _blockers(console: Console, acts: Sequence[Told]) -> None:
         table.add_row(
             _culprit(blocker),
             short,
-            str(len(blocker.victims)),
+            str(blocker.count),
             duration(blocker.seconds),
             duration(blocker.worst.queue_wait or 0.0),
         )
