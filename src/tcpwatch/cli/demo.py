@@ -49,13 +49,18 @@ def run(console: Console, seconds: float, *, stay: bool) -> bool:
         _play(console, acts, viewer.address, pace)
         told = [
             story.Told(
-                act.title, act.short, _findings(store, act.service), act.steps is acts[0].steps
+                title=f"Act {number}: {act.title}",
+                short=act.short,
+                findings=_findings(store, act.service),
+                most=story.SENTENCES if number == 1 else 1,
+                same_clients=act.steps is acts[0].steps,
             )
-            for act in acts
+            for number, act in enumerate(acts, 1)
         ]
         ((spans,),) = store.read("SELECT count(*) FROM spans")
         ((series,),) = store.read("SELECT count(*) FROM series")
         story.tell(console, told, spans, series)
+        story.own(console)
         if stay:
             _stay(console, viewer)
     return all(one.findings.connections for one in told)

@@ -15,10 +15,9 @@ from tcpwatch import names
 from tcpwatch.cli import pictures
 from tcpwatch.view import glossary
 from tcpwatch.view.findings import NOTICEABLE, Blocker, Findings, Spread
-from tcpwatch.view.sentences import compared, count, doing, duration, sentences, who
+from tcpwatch.view.sentences import compared, count, doing, duration, sentences, summary, who
 
-_SENTENCES_FIRST = 5
-_SENTENCES_LATER = 1
+SENTENCES = 5
 _WORST = 3
 _VISIBLE = 0.005
 """Share of the loop's time below which a state is not worth a line."""
@@ -26,19 +25,21 @@ _VISIBLE = 0.005
 
 @dataclass(frozen=True)
 class Told:
-    """One act's findings: `title` in words, `short` for the head of a column.
+    """One server's findings: `title` in words, `short` for the head of a column.
 
-    `same_clients` says that its clients were those of the first act, so the two can be compared.
+    `most` is how many sentences are told of it. `same_clients` says that its clients were those of
+    the first, so the two can be compared.
     """
 
     title: str
     short: str
     findings: Findings
+    most: int = SENTENCES
     same_clients: bool = False
 
 
 def tell(console: Console, acts: Sequence[Told], spans: int, series: int) -> None:
-    """Write the report of one or more acts; the first is what the others are compared with."""
+    """Write the report of one or more servers; the first is what others are compared with."""
     console.rule("What happened")
     _say(
         console,
@@ -53,18 +54,17 @@ def tell(console: Console, acts: Sequence[Told], spans: int, series: int) -> Non
     _outcomes(console, acts)
     _worst(console, acts)
     _blockers(console, acts)
-    _own(console)
 
 
 def _sentences(console: Console, acts: Sequence[Told]) -> None:
     for number, act in enumerate(acts):
-        console.print(f"\nAct {number + 1}: {act.title}", style="bold", markup=False)
+        console.print(f"\n{act.title}", style="bold", markup=False)
+        if words := summary(act.findings):
+            _say(console, words)
         if number and act.same_clients:
             said = [compared(acts[0].short, acts[0].findings, act.short, act.findings)]
         else:
-            said = [str(one) for one in sentences(act.findings)][
-                : _SENTENCES_LATER if number else _SENTENCES_FIRST
-            ]
+            said = [str(one) for one in sentences(act.findings)][: act.most]
         for sentence in said or ["Nothing was received from this server."]:
             console.print(pictures.indented(sentence, console.width, " - "), markup=False)
 
@@ -195,7 +195,8 @@ def _blockers(console: Console, acts: Sequence[Told]) -> None:
     console.print(table)
 
 
-def _own(console: Console) -> None:
+def own(console: Console) -> None:
+    """Say how to see the same of one's own server."""
     _head(
         console,
         "Your own server",

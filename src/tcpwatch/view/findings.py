@@ -107,18 +107,18 @@ def find(store: Store, chosen: Chosen | None = None) -> Findings:
         FROM connections c WHERE {condition}""",
         [NOTICEABLE, names.CLIENT_GONE_IN_QUEUE, names.CLIENT_GONE_IN_QUEUE, *values],
     )
-    spreads = _spreads(store, condition, values)
+    phases = spreads(store, chosen)
     return Findings(
         connections=connections,
         waited=waited,
         gone=gone,
         gone_served=gone_served,
         loop=_loop(store, chosen.server),
-        queue=spreads.get(names.ACCEPT_QUEUE),
+        queue=phases.get(names.ACCEPT_QUEUE),
         depth=depth,
         limit=limit,
         drops=_drops(store, chosen.server),
-        phases=spreads,
+        phases=phases,
         outcomes=dict(
             store.read(
                 f"""SELECT coalesce(outcome, ''), count(*) FROM connections c WHERE {condition}
@@ -130,7 +130,9 @@ def find(store: Store, chosen: Chosen | None = None) -> Findings:
     )
 
 
-def _spreads(store: Store, condition: str, values: list[object]) -> dict[str, Spread]:
+def spreads(store: Store, chosen: Chosen) -> dict[str, Spread]:
+    """Return how long each phase was, for the chosen connections that had it."""
+    condition, values = chosen.condition()
     each = ", ".join(
         f"count({column}), quantile_disc({column}, [0.5, 0.95, 0.99]), max({column})"
         for column in PHASE_COLUMNS

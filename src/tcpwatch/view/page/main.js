@@ -34,7 +34,7 @@ function frame() {
     }, title)));
   const listed = state.servers.map((s) => `${s.id} ${s.name} ${s.connections}`).join();
   if (chooser.dataset.listed !== listed && document.activeElement !== chooser) {
-    show(chooser, state.servers.map((s) => el("option", { value: s.id }, `${s.name} · ${many(s.connections, "connection")}`)));
+    show(chooser, state.servers.map((s) => el("option", { value: s.id }, `${s.name} (${s.connections})`)));
     chooser.dataset.listed = listed;
   }
   chooser.hidden = !state.servers.length;

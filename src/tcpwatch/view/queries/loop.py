@@ -17,6 +17,11 @@ BUCKETS = 1000
 """Into how many steps the time is cut where single events would be too many to draw."""
 
 
+_TELLING = f"""(c.end_ns - c.start_ns - CASE WHEN c.dispatch = '{names.INLINE}' THEN 0
+    ELSE coalesce(c.phase_{names.IDLE}, 0) * 1e9 END)"""
+"""How long a connection was in the way or waited: idling on a thread of its own is neither."""
+
+
 @dataclass
 class Row:
     """One connection; times in seconds since the epoch, ids of spans in hex."""
@@ -64,14 +69,14 @@ class Window:
 def rows(store: Store, chosen: Chosen, most: int) -> tuple[list[Row], int]:
     """Return the chosen connections by their start, and how many there are altogether.
 
-    If there are more than `most`, the ones that waited or lasted longest are returned.
+    If there are more than `most`, the ones that waited or held the loop longest are returned.
     """
     condition, values = chosen.condition()
     ((total,),) = store.read(f"SELECT count(*) FROM connections c WHERE {condition}", values)
     found = store.read(
         f"""WITH chosen AS (
             SELECT * FROM connections c WHERE {condition}
-            ORDER BY coalesce(phase_accept_queue, 0) DESC, end_ns - start_ns DESC LIMIT {most:d}
+            ORDER BY {_TELLING} DESC LIMIT {most:d}
         ), first_asked AS (
             SELECT owner, count(*) AS many, max_by(status, end_ns) AS status,
                 min_by(method || ' ' || coalesce(path, route, ''), start_ns) AS first,

@@ -117,7 +117,7 @@ class Database:
     def _prepare(self, fresh: bool) -> None:
         try:
             if fresh:
-                self._connection.execute(f"BEGIN; {schema.creation()} COMMIT;")
+                self._connection.execute(f"BEGIN; {schema.creation()} COMMIT; CHECKPOINT;")
             (version,) = self._connection.execute("SELECT version FROM tcpwatch_store").fetchall()
         except (duckdb.Error, ValueError) as error:
             if isinstance(error, (duckdb.CatalogException, ValueError)):

@@ -6,7 +6,7 @@ import math
 import time
 from typing import Any
 
-from flask import Blueprint, abort, request
+from flask import Blueprint, Response, abort, request
 
 from tcpwatch import names
 from tcpwatch.view import glossary
@@ -14,9 +14,10 @@ from tcpwatch.view.findings import NOTICEABLE
 from tcpwatch.view.queries import loop, servers
 from tcpwatch.view.queries.chosen import Chosen
 from tcpwatch.view.store import Store
+from tcpwatch.view.store.files import write_lines
+from tcpwatch.view.web import counted, told
 
 MOST_ROWS = 5_000
-_LONGEST_WAIT = 20.0
 
 
 def api(store: Store) -> Blueprint:
@@ -91,6 +92,27 @@ def api(store: Store) -> Blueprint:
                 for at, many in loop.depths(store, choice.server, window)
             ],
         }
+
+    @answers.get("/findings")
+    def findings() -> dict[str, Any]:
+        return told.findings(store, chosen())
+
+    @answers.get("/connection/<name>")
+    def connection(name: str) -> dict[str, Any]:
+        return told.connection(store, name)
+
+    @answers.get("/overview")
+    def overview() -> dict[str, Any]:
+        return counted.counted(store, chosen())
+
+    @answers.get("/learn")
+    def learn() -> dict[str, Any]:
+        return counted.learnt(store, chosen())
+
+    @answers.get("/export")
+    def export() -> Response:
+        name = {"Content-Disposition": "attachment; filename=tcpwatch.jsonl"}
+        return Response(write_lines(store), mimetype="application/jsonl", headers=name)
 
     @answers.get("/density")
     def density() -> dict[str, Any]:

@@ -20,13 +20,11 @@ export function show(parent, ...children) {
   parent.replaceChildren(...children.flat(Infinity).filter(Boolean));
 }
 
-// A table of rows of cells; a cell is text, an element, or {text, right} for numbers.
+// A table. The head is of texts, or {text, right} for numbers; cells are texts or elements.
 export function table(head, rows, name) {
-  const cell = (tag) => (one, at) => {
-    const right = head[at]?.right;
-    return el(tag, { class: right ? "right" : undefined, scope: tag === "th" ? "col" : undefined }, one?.text ?? one ?? "");
-  };
+  const right = (at) => (head[at]?.right ? "right" : undefined);
+  const titled = head.some((one) => one.text ?? one);
   return el("div", { class: "scroll" }, el("table", { class: "numbers", "aria-label": name },
-    el("thead", {}, el("tr", {}, head.map(cell("th")))),
-    el("tbody", {}, rows.map((row) => el("tr", row.properties ?? {}, (row.cells ?? row).map(cell("td")))))));
+    titled && el("thead", {}, el("tr", {}, head.map((one, at) => el("th", { scope: "col", class: right(at) }, one.text ?? one)))),
+    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, at) => el("td", { class: right(at) }, cell ?? "")))))));
 }

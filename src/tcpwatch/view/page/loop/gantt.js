@@ -7,7 +7,7 @@ import { Model, PHASES, title } from "./model.js";
 import { Scale } from "./scale.js";
 
 const AXIS = 20;
-const BAND = 34;
+const BAND = 38;
 const QUEUE = 74;
 const GAP = 6;
 const LABELLED = 13;
@@ -16,6 +16,13 @@ const COLOURS = [
   ...PHASES, "ground", "raised", "sunken", "line", "faint", "ink", "soft", "accent", "mark",
   "inline", "accept", "service", "limit",
 ];
+
+const weight = (row) => (row.wait ?? 0) * 2 + row.end - row.start;
+
+const BROKEN = new Set([
+  "client_gone_in_queue", "rejected", "tls_failed", "handler_error", "client_disconnected",
+  "timeout", "bad_request", "child_died",
+]);
 
 export class Gantt {
   constructor(canvas) {
@@ -129,11 +136,21 @@ export class Gantt {
         c.fillRect(0, this.y(at), this.width, rowHeight);
       }
     }
+    for (let at = first; at < last; at += 1) this.drawEnd(this.shown[at], this.y(at), thick);
     strokes.forEach((list, phase) => {
       if (!list.length) return;
       c.fillStyle = this.colours[PHASES[phase]];
       for (let i = 0; i < list.length; i += 3) c.fillRect(list[i], list[i + 1], list[i + 2], thick);
     });
+  }
+
+  // A connection that ended badly has a mark at its end.
+  drawEnd(row, y, thick) {
+    if (!BROKEN.has(row.outcome) && !(row.status >= 500)) return;
+    const { context: c } = this;
+    const x = this.scale.x(row.end);
+    c.fillStyle = this.colours.limit;
+    c.fillRect(x + 1, y + (this.rowHeight - thick) / 2 - 1, 3, thick + 2);
   }
 
   isMarked(id) {
@@ -181,29 +198,40 @@ export class Gantt {
     c.globalAlpha = 1;
   }
 
+  // Where rows are too thin for a name each, the ones that waited or lasted longest have theirs.
   drawLabels() {
-    if (this.rowHeight < LABELLED) {
-      if (this.left) this.drawHint();
-      return;
-    }
     const { context: c } = this;
     const [first, last] = this.visible();
+    const crowded = this.rowHeight < LABELLED;
+    const named = this.shown.slice(first, last).map((row, i) => [row, first + i]);
+    if (crowded) named.sort(([a], [b]) => weight(b) - weight(a));
+    const taken = [];
     c.textAlign = "left";
-    for (let at = first; at < last; at += 1) {
-      const row = this.shown[at];
+    for (const [row, at] of named) {
       const y = this.y(at) + this.rowHeight / 2;
-      c.fillStyle = row.cause ? this.colours.ink : this.colours.soft;
-      const x = this.left ? 8 : Math.min(Math.max(this.scale.x(row.end) + 4, 4), this.width - 150);
-      c.fillText(this.fitted(title(row), (this.left || 155) - 12), x, y + 0.5);
+      if (crowded && (taken.length > 80 || taken.some((other) => Math.abs(other - y) < LABELLED))) continue;
+      taken.push(y);
+      c.fillStyle = row.cause || this.isMarked(row.id) ? this.colours.ink : this.colours.soft;
+      this.drawLabel(row, y + 0.5);
     }
   }
 
-  drawHint() {
-    const { context: c } = this;
-    c.fillStyle = this.colours.soft;
-    c.textAlign = "left";
-    c.fillText(`${this.shown.length.toLocaleString("en")} connections`, 8, this.top + 10);
-    c.fillText("zoom in for their names", 8, this.top + 25);
+  // In the margin; on a narrow screen there is none, and it goes where the bar leaves room.
+  drawLabel(row, y) {
+    const { context: c, scale } = this;
+    if (this.left) {
+      c.fillText(this.fitted(title(row), this.left - 12), 8, y);
+      return;
+    }
+    const text = this.fitted(title(row), 170);
+    const wide = c.measureText(text).width;
+    const before = Math.max(0, scale.x(row.start)), after = Math.min(this.width, scale.x(row.end));
+    if (after + wide + 16 < this.width) c.fillText(text, after + 6, y);
+    else if (before - wide - 10 > 0) c.fillText(text, before - wide - 6, y);
+    else {
+      c.fillStyle = this.colours.raised;
+      c.fillText(text, Math.max(before, 0) + 6, y);
+    }
   }
 
   fitted(text, width) {
@@ -213,7 +241,7 @@ export class Gantt {
 
   drawBand() {
     const { context: c, scale } = this;
-    const top = AXIS, half = BAND - 10;
+    const top = AXIS, half = BAND - 14;
     c.fillStyle = this.colours.sunken;
     c.fillRect(this.left, top, this.width - this.left, BAND);
     this.clip(this.left, top, this.width, top + BAND, () => {
@@ -231,7 +259,7 @@ export class Gantt {
       for (const share of this.model.shares) this.drawShare(share, top + half + 1, BAND - half - 1);
     });
     this.heading("the loop", top + half / 2);
-    if (this.model.shares.length) this.heading("measured", top + half + 6);
+    if (this.model.shares.length) this.heading("busy, as measured", top + half + 8);
   }
 
   nameHold(hold, x, right, y) {
@@ -247,14 +275,16 @@ export class Gantt {
   drawShare({ start, end, states }, y, high) {
     const { context: c, scale } = this;
     const total = Object.values(states).reduce((sum, seconds) => sum + seconds, 0);
-    let x = scale.x(start);
+    const x = scale.x(start);
     const wide = scale.x(end) - x;
     if (!(total > 0)) return;
+    let foot = y + high;
     for (const [state, seconds] of Object.entries(states)) {
       if (state === "idle") continue;
+      const tall = (seconds / total) * high;
       c.fillStyle = this.colours[state] ?? this.colours.service;
-      c.fillRect(x, y, (seconds / total) * wide, high);
-      x += (seconds / total) * wide;
+      c.fillRect(x, foot - tall, Math.max(wide - 1, 1), tall);
+      foot -= tall;
     }
   }
 
