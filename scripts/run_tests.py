@@ -16,8 +16,8 @@ from pathlib import Path
 
 from environments import ROOT, Environment, all_environments
 
-OWN_VERB = ("tests/hard", "tests/suites")
-"""Slow suites: `make hard`, `make suites`."""
+OWN_VERB = ("tests/browser", "tests/hard", "tests/suites")
+"""Slow suites: `make browser`, `make hard`, `make suites`."""
 
 
 @dataclass

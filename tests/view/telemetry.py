@@ -33,9 +33,10 @@ def pairs(attributes: dict[str, Plain]) -> list[KeyValue]:
 class Server:
     """Writes the telemetry of one server as tcpwatch would send it."""
 
-    def __init__(self, store: Sink, service: str = "shop") -> None:
+    def __init__(self, store: Sink, service: str = "shop", began: float = 100.0) -> None:
         self.store = store
         self.service = service
+        self.began = began
 
     def _send(self, name: str, trace: int, span: int, **fields: object) -> Span:
         request = ExportTraceServiceRequest()
@@ -58,8 +59,8 @@ class Server:
             trace_id=trace.to_bytes(16, "big"),
             span_id=span.to_bytes(8, "big"),
             parent_span_id=parent.to_bytes(8, "big") if parent else b"",
-            start_time_unix_nano=int((100 + start) * SECOND),
-            end_time_unix_nano=int((100 + start + seconds) * SECOND),
+            start_time_unix_nano=int((self.began + start) * SECOND),
+            end_time_unix_nano=int((self.began + start + seconds) * SECOND),
             attributes=pairs(attributes),
         )
         if link:
@@ -94,7 +95,7 @@ class Server:
             number,
             number,
             start=start,
-            seconds=sum(phases.values()),
+            seconds=sum(spent for spent in phases.values() if 0 <= spent < 1e6),
             attributes=attributes,
             link=link,
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tcpwatch import names
@@ -15,17 +13,6 @@ from tcpwatch.view.queries.connection import load
 from tcpwatch.view.sentences import compared, duration, sentences
 from tcpwatch.view.store import Store
 from tests.view.telemetry import Server, blocked
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    with Store() as empty:
-        yield empty
-
-
-@pytest.fixture
-def shop(store: Store) -> Server:
-    return Server(store)
 
 
 def whole(store: Store) -> list[Connection]:

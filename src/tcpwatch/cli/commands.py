@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,7 +95,13 @@ def _plainly() -> Iterator[None]:
     """What can go wrong with files and ports is a sentence, not a traceback."""
     try:
         yield
-    except (OSError, NotARecordingError, StoreError) as error:
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise click.ClickException(
+                f"{error.strerror}. Is another viewer or a collector running? --port takes another."
+            ) from error
+        raise click.ClickException(str(error)) from error
+    except (NotARecordingError, StoreError) as error:
         raise click.ClickException(str(error)) from error
 
 

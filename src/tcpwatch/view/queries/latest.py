@@ -22,7 +22,7 @@ def latest(store: Store, server: int | None, *metrics: str) -> list[tuple[Series
     return [
         (series[number], value)
         for number, value in store.read(
-            """SELECT series, max_by(value, time_ns) FROM points
+            """SELECT series, max_by(value, seq) FROM points
             WHERE series IN (SELECT unnest(?::INTEGER[])) GROUP BY series ORDER BY series""",
             [list(series)],
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,9 @@ class Database:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self.writing = threading.RLock()
-        self._readers = threading.local()
+        # Lent to one thread at a time and never a thread's own: what a thread owns dies with it,
+        # and DuckDB aborts the process if that happens while Python is ending.
+        self._idle: list[tuple[int, duckdb.DuckDBPyConnection]] = []
         self._opened = 0
         self._open()
 
@@ -55,7 +57,8 @@ class Database:
             StoreError: the database cannot be read.
         """
         try:
-            return self._reader().execute(statement, parameters).fetchall()
+            with self._reader() as reader:
+                return reader.execute(statement, parameters).fetchall()
         except duckdb.Error as error:
             raise StoreError(f"cannot read the store ({self.where}): {_first(error)}") from error
 
@@ -91,15 +94,24 @@ class Database:
     def close(self) -> None:
         """Close the database. Idempotent."""
         with self.writing:
+            self._opened += 1
+            while self._idle:
+                self._idle.pop()[1].close()
             self._connection.close()
 
-    def _reader(self) -> duckdb.DuckDBPyConnection:
-        if getattr(self._readers, "opened", 0) != self._opened:
-            with self.writing:
-                self._readers.connection = self._connection.cursor()
-                self._readers.opened = self._opened
-        connection: duckdb.DuckDBPyConnection = self._readers.connection
-        return connection
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        try:
+            opened, reader = self._idle.pop()
+        except IndexError:
+            opened, reader = self._opened, self._connection.cursor()
+        try:
+            yield reader
+        finally:
+            if opened == self._opened:
+                self._idle.append((opened, reader))
+            else:  # it belongs to a connection that was closed meanwhile
+                reader.close()
 
     def _open(self) -> None:
         fresh = self.path is None or not self.path.exists() or not self.path.stat().st_size
@@ -142,7 +154,7 @@ class Database:
         try:
             self._connection.execute("SELECT version FROM tcpwatch_store")
         except duckdb.Error:
-            self._connection.close()
+            self.close()
             self._open()
 
 

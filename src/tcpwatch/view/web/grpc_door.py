@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from concurrent import futures
 from typing import TYPE_CHECKING, Any
@@ -47,9 +48,9 @@ class GrpcDoor:
         try:
             self.port = self._server.add_insecure_port(place)
         except RuntimeError as error:
-            raise OSError(f"cannot listen on {place} for gRPC: {error}") from error
+            raise OSError(errno.EADDRINUSE, f"cannot listen on {place} for gRPC") from error
         if not self.port:
-            raise OSError(f"cannot listen on {place} for gRPC: the port is in use")
+            raise OSError(errno.EADDRINUSE, f"cannot listen on {place} for gRPC")
         self._server.start()
 
     def close(self) -> None:

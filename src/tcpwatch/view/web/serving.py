@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from types import TracebackType
@@ -29,7 +30,14 @@ class Serving:
 
     def __init__(self, application: WSGIApplication, host: str, port: int, max_body: int) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family)
+        try:
+            listener = socket.create_server((host, port), family=family)
+        except OSError as error:
+            raise OSError(
+                error.errno, f"cannot listen on {host} port {port}: {error.strerror}"
+            ) from error
+        # A burst of exports makes tasks wait a moment; that is no news.
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._bound: tuple[str, int] = listener.getsockname()[:2]
         self._sockets: dict[int, object] = {}
         self._pulled = threading.Event()

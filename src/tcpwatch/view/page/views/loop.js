@@ -27,6 +27,7 @@ export function loop({ main, server, parameters }) {
   const note = el("span", { class: "soft", id: "shown", role: "status" });
   const liveButton = el("button", { type: "button", id: "live", title: "Follow what happens now (l)", onclick: () => follow(!following) }, "Live");
   const picture = new Gantt(canvas);
+  canvas.picture = picture;
   let following = !parameters.begin && isLive(server);
   let asked = "";
   let left = false;
@@ -58,6 +59,7 @@ export function loop({ main, server, parameters }) {
       frameAsked = false;
       picture.resize();
       picture.draw();
+      canvas.dataset.rows = picture.shown.length;
     });
   }
 
@@ -209,6 +211,5 @@ export function loop({ main, server, parameters }) {
   strip.load(server.id, whole).catch(() => {});
   fetchNow().catch((error) => { note.textContent = error.message; });
   tick();
-  window.tcpwatchPicture = picture;
   return () => { left = true; clearTimeout(timer); forgetState(); forgetTheme(); observer.disconnect(); };
 }
