@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ KNOWN = re.compile(r"Applying inline style violates .*style-src")
 """Plotly writes the style of a kind of map that is not used here; the page's policy forbids it."""
 
 Open = Callable[..., Any]
+Serve = Callable[..., Viewer]
 
 
 @pytest.fixture(scope="session")
@@ -32,10 +34,8 @@ def chromium() -> Iterator[Any]:
     sync_api = pytest.importorskip(
         "playwright.sync_api", reason="no playwright: pip install 'tcpwatch[browser]'"
     )
-    path = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-    )
-    if not path:
+    path = next(filter(None, map(shutil.which, CALLED)), None)
+    if path is None:
         pytest.skip("no Chromium on PATH: apt-get install chromium")
     with sync_api.sync_playwright() as play:
         # Without a sandbox of its own: tests also run as root in containers.
@@ -58,8 +58,23 @@ def recorded() -> Iterator[Viewer]:
 
 
 @pytest.fixture
-def open_page(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Open]:
-    """Return a function that opens an address; afterwards nothing may have gone wrong in it."""
+def serve() -> Iterator[Serve]:
+    """Return a function that starts a viewer of an empty store, with the store's options."""
+    with ExitStack() as running:
+
+        def start(**options: Any) -> Viewer:
+            store = running.enter_context(Store(**options))
+            return running.enter_context(Viewer(store, port=0))
+
+        yield start
+
+
+@pytest.fixture
+def open_page(chromium: Any, serve: Serve, request: pytest.FixtureRequest) -> Iterator[Open]:
+    """Return a function that opens an address; afterwards nothing may have gone wrong in it.
+
+    It asks for `serve` so that its pages are gone before the viewers that they look at.
+    """
     opened: list[tuple[Any, list[str]]] = []
 
     def open_(address: str, size: tuple[int, int] = (1280, 720), theme: str = "light") -> Any:
@@ -69,18 +84,18 @@ def open_page(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Open]:
         page.set_default_timeout(LIMIT)
         trouble: list[str] = []
         origin = "/".join(address.split("/")[:3])
+
+        def said(message: Any) -> None:
+            if message.type == "error":
+                trouble.append(message.text)
+
+        def asked(sent: Any) -> None:
+            if not sent.url.startswith((origin, "data:", "blob:")):
+                trouble.append(f"asked elsewhere: {sent.url}")
+
         page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on(
-            "console",
-            lambda said: said.type == "error" and trouble.append(said.text),
-        )
-        page.on(
-            "request",
-            lambda asked: (
-                asked.url.startswith((origin, "data:", "blob:"))
-                or trouble.append(f"asked elsewhere: {asked.url}")
-            ),
-        )
+        page.on("console", said)
+        page.on("request", asked)
         page.on("dialog", lambda dialog: trouble.append(f"dialog: {dialog.message}"))
         page.goto(address)
         opened.append((page, trouble))

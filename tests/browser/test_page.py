@@ -13,7 +13,7 @@ import pytest
 from tcpwatch import names
 from tcpwatch.view.store import Store
 from tcpwatch.view.viewer import Viewer
-from tests.browser.conftest import Open
+from tests.browser.conftest import Open, Serve
 from tests.view.telemetry import Server, blocked
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}\u202e\x1b[2J'
@@ -125,6 +125,7 @@ def test_the_wheel_and_the_mouse_zoom_and_pan(recorded: Viewer, open_page: Open)
     """The moment under the pointer stays there; what is on screen is in the address."""
     page = open_page(f"{recorded.address}/#/loop")
     page.wait_for_selector(READY["loop"])
+    page.locator("#fit").click()  # a recording of just now is followed live until then
     view = "() => document.getElementById('gantt').picture.view"
     before = page.evaluate(view)
     page.mouse.move(700, 350)
@@ -203,56 +204,56 @@ def test_each_view_fits_a_phone(recorded: Viewer, open_page: Open, view: str) ->
     assert inner[0] <= inner[1]
 
 
-def test_what_happens_now_appears_by_itself(open_page: Open) -> None:
+def test_what_happens_now_appears_by_itself(serve: Serve, open_page: Open) -> None:
     """A page that was open before the first connection shows it, and the next, without a reload."""
-    with Store() as store, Viewer(store, port=0) as viewer:
-        page = open_page(f"{viewer.address}/#/findings")
-        page.get_by_text("Nothing has arrived yet").wait_for()
-        shop = Server(store, began=time.time() - 5)
-        blocked(shop)
-        page.locator(".card", has_text="Client B").wait_for()
-        page.get_by_role("link", name="Loop", exact=True).click()
-        page.wait_for_selector("#gantt[data-rows='2']")
-        assert page.locator("#live").get_attribute("aria-pressed") == "true"
-        shop.connection(3, {names.APP: 0.5}, start=3.0)
-        page.wait_for_selector("#gantt[data-rows='3']")
+    viewer = serve()
+    page = open_page(f"{viewer.address}/#/findings")
+    page.get_by_text("Nothing has arrived yet").wait_for()
+    shop = Server(viewer.store, began=time.time() - 5)
+    blocked(shop)
+    page.locator(".card", has_text="Client B").wait_for()
+    page.get_by_role("link", name="Loop", exact=True).click()
+    page.wait_for_selector("#gantt[data-rows='2']")
+    assert page.locator("#live").get_attribute("aria-pressed") == "true"
+    shop.connection(3, {names.APP: 0.5}, start=3.0)
+    page.wait_for_selector("#gantt[data-rows='3']")
 
 
-def test_what_clients_wrote_is_text_everywhere(open_page: Open) -> None:
+def test_what_clients_wrote_is_text_everywhere(serve: Serve, open_page: Open) -> None:
     """Names, paths, agents, outcomes, routes and servers are all a stranger's to choose."""
-    with Store() as store, Viewer(store, port=0) as viewer:
-        shop = Server(store, HOSTILE)
-        shop.connection(1, {names.APP: 1.0}, outcome=HOSTILE, error__type=HOSTILE)
-        shop.request(1, "/" + HOSTILE, parent=1, agent=HOSTILE[:20])
-        shop.connection(
-            2,
-            {names.ACCEPT_QUEUE: 0.9},
-            start=0.1,
-            blocked_by__activity=HOSTILE,
-            blocked_by__connection__id="1",
-        )
-        for view in (*VIEWS, f"connection/{1:016x}", f"connection/{2:016x}"):
-            page = open_page(f"{viewer.address}/#/{view}")
-            page.wait_for_selector(READY.get(view, '[data-ready="connection"]'))
-            if view == "overview":
-                page.wait_for_selector(".chart:nth-of-type(3) svg.main-svg")
-            if view == "loop":
-                first = rows(page)[0]
-                page.mouse.move(first["x"], first["y"])
-                page.locator("#tip:visible").wait_for()
-            assert page.locator("img[src=x]").count() == 0
-            assert page.locator("main script").count() == 0
-            assert "alert(1)" in page.locator("body").inner_text() + page.title()
+    viewer = serve()
+    shop = Server(viewer.store, HOSTILE)
+    shop.connection(1, {names.APP: 1.0}, outcome=HOSTILE, error__type=HOSTILE)
+    shop.request(1, "/" + HOSTILE, parent=1, agent=HOSTILE[:20])
+    shop.connection(
+        2,
+        {names.ACCEPT_QUEUE: 0.9},
+        start=0.1,
+        blocked_by__activity=HOSTILE,
+        blocked_by__connection__id="1",
+    )
+    for view in (*VIEWS, f"connection/{1:016x}", f"connection/{2:016x}"):
+        page = open_page(f"{viewer.address}/#/{view}")
+        page.wait_for_selector(READY.get(view, '[data-ready="connection"]'))
+        if view == "overview":
+            page.wait_for_selector(".chart:nth-of-type(3) svg.main-svg")
+        if view == "loop":
+            first = rows(page)[0]
+            page.mouse.move(first["x"], first["y"])
+            page.locator("#tip:visible").wait_for()
+        assert page.locator("img[src=x]").count() == 0
+        assert page.locator("main script").count() == 0
+        assert "alert(1)" in page.locator("body").inner_text() + page.title()
 
 
-def test_the_page_says_that_older_spans_had_to_leave(open_page: Open) -> None:
+def test_the_page_says_that_older_spans_had_to_leave(serve: Serve, open_page: Open) -> None:
     """What is shown begins later than what happened."""
-    with Store(cap=60_000) as store, Viewer(store, port=0) as viewer:
-        shop = Server(store)
-        for number in range(1, 200):
-            shop.connection(number, {names.APP: 1.0})
-        page = open_page(viewer.address)
-        page.locator("#trouble", has_text="had to leave").wait_for()
+    viewer = serve(cap=60_000)
+    shop = Server(viewer.store)
+    for number in range(1, 200):
+        shop.connection(number, {names.APP: 1.0})
+    page = open_page(viewer.address)
+    page.locator("#trouble", has_text="had to leave").wait_for()
 
 
 def test_a_viewer_that_is_gone_is_told_and_what_was_shown_stays(chromium: Any) -> None:
@@ -270,22 +271,22 @@ def test_a_viewer_that_is_gone_is_told_and_what_was_shown_stays(chromium: Any) -
     page.close()
 
 
-def test_the_picture_is_complete_for_thousands_of_rows(open_page: Open) -> None:
+def test_the_picture_is_complete_for_thousands_of_rows(serve: Serve, open_page: Open) -> None:
     """All of them are drawn, scrolled and found; a drawing takes no longer than a frame may."""
-    with Store() as store, Viewer(store, port=0) as viewer:
-        shop = Server(store)
-        for number in range(1, 2101):
-            shop.connection(number, {names.ACCEPT_QUEUE: 0.2, names.APP: 0.3}, start=number / 2000)
-        page = open_page(f"{viewer.address}/#/loop")
-        page.wait_for_selector("#gantt[data-rows='2100']")
-        spent = page.evaluate(
-            """() => {
-                const { picture } = document.getElementById("gantt");
-                const began = performance.now();
-                for (let at = 0; at < 50; at += 1) { picture.scroll = at * 40; picture.draw(); }
-                return (performance.now() - began) / 50;
-            }"""
-        )
-        assert spent < 33
-        with urllib.request.urlopen(f"{viewer.address}/api/state", timeout=30) as answer:
-            assert json.load(answer)["servers"][0]["connections"] == 2100
+    viewer = serve()
+    shop = Server(viewer.store)
+    for number in range(1, 2101):
+        shop.connection(number, {names.ACCEPT_QUEUE: 0.2, names.APP: 0.3}, start=number / 2000)
+    page = open_page(f"{viewer.address}/#/loop")
+    page.wait_for_selector("#gantt[data-rows='2100']")
+    spent = page.evaluate(
+        """() => {
+            const { picture } = document.getElementById("gantt");
+            const began = performance.now();
+            for (let at = 0; at < 50; at += 1) { picture.scroll = at * 40; picture.draw(); }
+            return (performance.now() - began) / 50;
+        }"""
+    )
+    assert spent < 33
+    with urllib.request.urlopen(f"{viewer.address}/api/state", timeout=30) as answer:
+        assert json.load(answer)["servers"][0]["connections"] == 2100
