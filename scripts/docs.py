@@ -203,6 +203,22 @@ def symptom(name: str) -> str:
     return fenced(found) if found else ""
 
 
+def viewing() -> str:
+    """Return what the viewer says when it starts."""
+    line = [sys.executable, "-m", "tcpwatch", "view", "--port", "0", "--grpc-port", "0"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = []
+        for words in process.stdout:
+            said.append(words.rstrip())
+            if words.startswith("Ctrl-C"):
+                break
+        process.terminate()
+    return fenced(
+        "$ tcpwatch view\n" + re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:4318", "\n".join(said))
+    )
+
+
 @functools.cache
 def demo_output(seconds: float) -> str:
     """Run the demo, about so many seconds, and return what it prints on 80 columns."""
@@ -286,6 +302,9 @@ SOURCES: dict[str, Source] = {
     "timeline": Source(timeline),
     "help": Source(help_text),
     "help demo": Source(lambda: help_text("demo")),
+    "help view": Source(lambda: help_text("view")),
+    "help report": Source(lambda: help_text("report")),
+    "viewing": Source(viewing, measured=True),
     "patched": Source(patched),
     "cost": Source(cost),
     "demo": Source(lambda: demo(QUICK_SECONDS), True, lambda: demo(USUAL_SECONDS)),

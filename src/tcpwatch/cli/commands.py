@@ -52,18 +52,18 @@ def view(
     max_mb: int,
     allow_host: tuple[str, ...],
 ) -> None:
-    r"""Show a server's connections live, in a page on this machine.
+    """Show a server's connections live, in a page on this machine.
 
     Listens where an OpenTelemetry collector would, so a server needs no other setting than usual.
     RECORDINGS are files of OTLP JSON lines to begin with, as the page exports them.
 
     \b
-    tcpwatch view                     # then: OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318
-    tcpwatch view --db today.db       # keep it; a later view shows it again
-    tcpwatch view recording.jsonl     # look at what somebody sent you
+    tcpwatch view                   # live, from OTEL_EXPORTER_OTLP_ENDPOINT's default
+    tcpwatch view --db today.db     # keep it; a later view shows it again
+    tcpwatch view recording.jsonl   # look at what somebody sent you
 
     Exit code: 0 after Ctrl-C or SIGTERM, 1 if a port or a file cannot be used.
-    """
+    """  # noqa: D301  # \b makes click keep the lines that follow
     wanted = viewing.Wanted(db, recordings, host, port, grpc_port, max_mb * 1024 * 1024, allow_host)
     with _plainly():
         viewing.run(Console(highlight=False), wanted)
@@ -73,7 +73,7 @@ def view(
 @click.argument("source", metavar="FILE|URL")
 @click.option("--html", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write this.")
 def report(source: str, out: Path | None) -> None:
-    r"""Say what happened: findings in sentences, then numbers and pictures.
+    """Say what happened: findings in sentences, then numbers and pictures.
 
     FILE is a recording (OTLP JSON lines) or a database of `tcpwatch view --db`, URL is a viewer
     that runs. With --html it is one file that needs nothing else.
@@ -83,7 +83,7 @@ def report(source: str, out: Path | None) -> None:
     tcpwatch report recording.jsonl --html report.html
 
     Exit code: 0, or 1 if there is nothing to report on.
-    """
+    """  # noqa: D301  # \b makes click keep the lines that follow
     with _plainly():
         found = reporting.run(Console(highlight=False), source, out)
     if not found:

@@ -37,7 +37,8 @@ class Server:
     @property
     def name(self) -> str:
         """How people call it."""
-        return f"{self.service or 'unknown_service'} on {self.place}"
+        service = self.service or "unknown_service"
+        return f"{service} on {self.place}" if self.place else service
 
     @property
     def place(self) -> str:

@@ -235,7 +235,7 @@ export class Gantt {
   }
 
   fitted(text, width) {
-    const most = Math.floor(width / 5.6);
+    const most = Math.floor(width / 6.1);
     return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
   }
 
