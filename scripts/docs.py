@@ -214,9 +214,8 @@ def viewing() -> str:
             if words.startswith("Ctrl-C"):
                 break
         process.terminate()
-    return fenced(
-        "$ tcpwatch view\n" + re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:4318", "\n".join(said))
-    )
+    text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:4318", "\n".join(said))
+    return fenced("$ tcpwatch view\n" + re.sub(r"on port \d+", "on port 4317", text))
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 // The frame: which view, which server, light or dark, and what the store has to say.
 
-import { go, here, keep, to } from "./core/address.js";
+import { go, here, to } from "./core/address.js";
 import { el, show } from "./core/dom.js";
 import { bytes, many } from "./core/format.js";
 import { isLive, mostTelling, onState, server, startState, state } from "./core/state.js";
@@ -89,4 +89,3 @@ try {
 } catch (error) {
   show(main, el("p", { class: "sheet" }, `The viewer does not answer: ${error.message}`));
 }
-export { keep };

@@ -3,6 +3,7 @@
 
 import { clock } from "../core/format.js";
 import { colour } from "../core/theme.js";
+import { drawBand, drawQueue } from "./bands.js";
 import { Model, PHASES, title } from "./model.js";
 import { Scale } from "./scale.js";
 
@@ -79,8 +80,8 @@ export class Gantt {
     this.drawGrid();
     this.clip(this.left, this.top, this.width, this.bottom, () => { this.drawBars(); this.drawPointers(); });
     this.clip(0, this.top, this.width, this.bottom, () => this.drawLabels());
-    this.drawBand();
-    this.drawQueue();
+    drawBand(this, AXIS, BAND);
+    drawQueue(this, this.height - QUEUE + 14, this.height - 2);
     this.drawScrollbar();
   }
 
@@ -239,55 +240,6 @@ export class Gantt {
     return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
   }
 
-  drawBand() {
-    const { context: c, scale } = this;
-    const top = AXIS, half = BAND - 14;
-    c.fillStyle = this.colours.sunken;
-    c.fillRect(this.left, top, this.width - this.left, BAND);
-    this.clip(this.left, top, this.width, top + BAND, () => {
-      for (const hold of this.model.holds) {
-        const x = scale.x(hold.start), right = scale.x(hold.end);
-        if (right < this.left || x > this.width) continue;
-        c.fillStyle = this.colours[hold.state] ?? this.colours.service;
-        c.fillRect(x, top, Math.max(right - x - 0.5, 1), half);
-        if (this.isMarked(hold.id)) {
-          c.fillStyle = this.colours.accent;
-          c.fillRect(x, top + half - 3, Math.max(right - x - 0.5, 2), 3);
-        }
-        this.nameHold(hold, x, right, top + half / 2);
-      }
-      for (const share of this.model.shares) this.drawShare(share, top + half + 1, BAND - half - 1);
-    });
-    this.heading("the loop", top + half / 2);
-    if (this.model.shares.length) this.heading("busy, as measured", top + half + 8);
-  }
-
-  nameHold(hold, x, right, y) {
-    const row = this.model.byId.get(hold.id);
-    const from = Math.max(x, this.left) + 4;
-    if (!row || Math.min(right, this.width) - from < 60) return;
-    const { context: c } = this;
-    c.fillStyle = this.colours.ground;
-    c.textAlign = "left";
-    c.fillText(this.fitted(title(row), Math.min(right, this.width) - from), from, y);
-  }
-
-  drawShare({ start, end, states }, y, high) {
-    const { context: c, scale } = this;
-    const total = Object.values(states).reduce((sum, seconds) => sum + seconds, 0);
-    const x = scale.x(start);
-    const wide = scale.x(end) - x;
-    if (!(total > 0)) return;
-    let foot = y + high;
-    for (const [state, seconds] of Object.entries(states)) {
-      if (state === "idle") continue;
-      const tall = (seconds / total) * high;
-      c.fillStyle = this.colours[state] ?? this.colours.service;
-      c.fillRect(x, foot - tall, Math.max(wide - 1, 1), tall);
-      foot -= tall;
-    }
-  }
-
   heading(text, y) {
     const { context: c } = this;
     if (!this.left) return;
@@ -295,44 +247,6 @@ export class Gantt {
     c.textAlign = "right";
     c.fillText(text, this.left - 8, y + 0.5);
     c.textAlign = "left";
-  }
-
-  // How many stood in line: an area from the recorded connections, dots from the kernel.
-  drawQueue() {
-    const { context: c, scale } = this;
-    const top = this.height - QUEUE + 14, bottom = this.height - 2;
-    const { waiting, depths, room } = this.model;
-    const inView = ([at]) => at >= this.view.begin && at <= this.view.end;
-    const most = Math.max(2, ...waiting.filter(inView).map(([, n]) => n), ...depths.filter(inView).map(([, n]) => n));
-    const limited = room !== null && room <= most * 3;
-    const high = limited ? Math.max(most, room) : most;
-    const y = (n) => bottom - (n / (high * 1.1)) * (bottom - top);
-    c.fillStyle = this.colours.line;
-    c.fillRect(this.left, bottom, this.width - this.left, 1);
-    this.clip(this.left, top - 12, this.width, bottom, () => {
-      c.fillStyle = this.colours.accept_queue;
-      c.globalAlpha = 0.35;
-      waiting.forEach(([at, n], i) => {
-        const x = scale.x(at), right = scale.x(waiting[i + 1]?.[0] ?? at);
-        if (n && right >= this.left && x <= this.width) c.fillRect(x, y(n), Math.max(right - x, 1), bottom - y(n));
-      });
-      c.globalAlpha = 1;
-      for (const [at, n] of depths) {
-        if (n) c.fillRect(scale.x(at) - 1, y(n) - 1, 3, 3);
-      }
-      if (limited) {
-        c.fillStyle = this.colours.limit;
-        for (let x = this.left; x < this.width; x += 8) c.fillRect(x, y(room), 5, 1);
-      }
-    });
-    this.heading("in the accept queue", (top + bottom) / 2 - 7);
-    if (room !== null) this.heading(`of ${room}, at most ${most} here`, (top + bottom) / 2 + 7);
-    if (limited) {
-      c.fillStyle = this.colours.limit;
-      c.textAlign = "right";
-      c.fillText(`limit ${room}`, this.width - 6, y(room) - 7);
-      c.textAlign = "left";
-    }
   }
 
   drawScrollbar() {
