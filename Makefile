@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 p
 export PYTHONNOUSERSITE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test hard suites check format clean python
+.PHONY: help setup demo test hard browser suites check format clean python
 
 help: ## show the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -19,6 +19,10 @@ test: python ## run the tests on every CPython >= 3.10 found (slow ones: hard, s
 
 hard: python ## run the hard cases there too: faults, hostile clients, collectors, fuzz
 	@$(PYTHON) scripts/run_tests.py --hard
+
+browser: setup ## drive the viewer's page in a real Chromium; pictures go to .shots
+	@.venv/bin/python -m pip install -q --disable-pip-version-check -e '.[browser]'
+	@.venv/bin/python -m pytest tests/browser
 
 suites: python ## compare other people's test suites without tcpwatch and with it
 	@PYTHONPATH=scripts $(PYTHON) -m suites $(SUITES)
@@ -36,7 +40,7 @@ setup: python ## make the local environment .venv
 	@$(PYTHON) scripts/environments.py
 
 clean: ## remove what the other verbs made
-	rm -rf .venv .venvs .suites dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venvs .suites .shots dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 python:

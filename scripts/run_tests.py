@@ -21,6 +21,8 @@ from environments import ROOT, Environment, all_environments
 
 HARD = ("tests/hard", "tests/suites")
 """Slow tests, for which there is `make hard`."""
+BROWSER = "tests/browser"
+"""Needs a Chromium: `make browser`."""
 AT_ONCE = min(2, os.cpu_count() or 1)
 """Runs at a time: they wait more than they compute."""
 NO_TESTS = 5
@@ -92,7 +94,7 @@ def portions(arguments: list[str]) -> list[tuple[int, list[str]]]:
     if arguments[:1] == ["--hard"]:
         wanted = [*HARD, *arguments[1:]]
     else:
-        wanted = [*(f"--ignore={ROOT / folder}" for folder in HARD), *arguments]
+        wanted = [*(f"--ignore={ROOT / folder}" for folder in (*HARD, BROWSER)), *arguments]
     return [(AT_ONCE, ["-m", "not alone", *wanted]), (1, ["-m", "alone", *wanted])]
 
 

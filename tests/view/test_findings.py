@@ -3,169 +3,29 @@
 from __future__ import annotations
 
 import pytest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-)
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tcpwatch import names
 from tcpwatch.view import glossary
-from tcpwatch.view.connections import join
-from tcpwatch.view.findings import find, spread, worst
-from tcpwatch.view.recording import Recording
+from tcpwatch.view.connections import Connection
+from tcpwatch.view.findings import find
+from tcpwatch.view.queries.chosen import Chosen
+from tcpwatch.view.queries.connection import load
 from tcpwatch.view.sentences import compared, duration, sentences
-
-SECOND = 1_000_000_000
-Plain = str | int | float
-
-
-def pairs(attributes: dict[str, Plain]) -> list[KeyValue]:
-    made = []
-    for key, value in attributes.items():
-        pair = KeyValue(key=key)
-        if isinstance(value, str):
-            pair.value.string_value = value
-        elif isinstance(value, int):
-            pair.value.int_value = value
-        else:
-            pair.value.double_value = value
-        made.append(pair)
-    return made
+from tcpwatch.view.store import Store
+from tests.view.telemetry import Server, blocked
 
 
-class Server:
-    """Writes the telemetry of one server as tcpwatch would send it."""
-
-    def __init__(self, recording: Recording, service: str = "shop") -> None:
-        self.recording = recording
-        self.service = service
-
-    def _send(self, name: str, trace: int, span: int, **fields: object) -> Span:
-        request = ExportTraceServiceRequest()
-        of_resource = request.resource_spans.add()
-        of_resource.resource.attributes.extend(pairs({"service.name": self.service}))
-        scope = of_resource.scope_spans.add()
-        scope.scope.name = names.SCOPE
-        attributes = fields.pop("attributes")
-        assert isinstance(attributes, dict)
-        parent = fields.pop("parent", 0)
-        link = fields.pop("link", 0)
-        start, seconds = fields.pop("start", 0.0), fields.pop("seconds", 0.0)
-        assert isinstance(start, (int, float))
-        assert isinstance(seconds, (int, float))
-        assert isinstance(parent, int)
-        assert isinstance(link, int)
-        made = scope.spans.add(
-            name=name,
-            kind=Span.SPAN_KIND_SERVER if fields.pop("server", False) else Span.SPAN_KIND_INTERNAL,
-            trace_id=trace.to_bytes(16, "big"),
-            span_id=span.to_bytes(8, "big"),
-            parent_span_id=parent.to_bytes(8, "big") if parent else b"",
-            start_time_unix_nano=int((100 + start) * SECOND),
-            end_time_unix_nano=int((100 + start + seconds) * SECOND),
-            attributes=pairs(attributes),
-        )
-        if link:
-            made.links.add(trace_id=link.to_bytes(16, "big"), span_id=link.to_bytes(8, "big"))
-        self.recording.add_traces(request)
-        return made
-
-    def connection(
-        self,
-        number: int,
-        phases: dict[str, float],
-        *,
-        start: float = 0.0,
-        outcome: str = names.COMPLETED,
-        link: int = 0,
-        **more: Plain,
-    ) -> None:
-        """A connection with trace and span id `number`, from port 40000 + number."""
-        attributes: dict[str, Plain] = {
-            names.NETWORK_PEER_ADDRESS: "127.0.0.1",
-            names.NETWORK_PEER_PORT: 40_000 + number,
-            names.CONNECTION_ID: f"{number:x}",
-            names.CONNECTION_OUTCOME: outcome,
-            names.DISPATCH_KIND: names.INLINE,
-            names.ACCEPT_QUEUE_DEPTH: number,
-            names.ACCEPT_QUEUE_LIMIT: 16,
-            **{names.PHASE_PREFIX + phase: spent for phase, spent in phases.items()},
-            **{names.SCOPE + "." + key.replace("__", "."): value for key, value in more.items()},
-        }
-        self._send(
-            names.SPAN_TCP,
-            number,
-            number,
-            start=start,
-            seconds=sum(phases.values()),
-            attributes=attributes,
-            link=link,
-        )
-
-    def request(
-        self, number: int, path: str, *, parent: int = 0, link: int = 0, agent: str = ""
-    ) -> None:
-        """A request of connection `number`, tied to it by the given parent or link, or by id."""
-        self._send(
-            f"GET {path}",
-            parent or 1000 + number,
-            2000 + number,
-            server=True,
-            parent=parent,
-            link=link,
-            attributes={
-                names.HTTP_REQUEST_METHOD: "GET",
-                names.URL_PATH: path,
-                names.CONNECTION_ID: f"{number:x}",
-                names.HTTP_RESPONSE_STATUS_CODE: 200,
-                names.USER_AGENT_ORIGINAL: agent,
-            },
-        )
-
-    def total(self, name: str, value: float, **attributes: str) -> None:
-        """A cumulative sum of one series."""
-        request = ExportMetricsServiceRequest()
-        of_resource = request.resource_metrics.add()
-        of_resource.resource.attributes.extend(pairs({"service.name": self.service}))
-        metric = of_resource.scope_metrics.add().metrics.add(name=name)
-        point = metric.sum.data_points.add(as_double=value)
-        for key, text in attributes.items():
-            point.attributes.append(
-                KeyValue(key=key.replace("__", "."), value=AnyValue(string_value=text))
-            )
-        self.recording.add_metrics(request)
-
-
-@pytest.fixture
-def recording() -> Recording:
-    return Recording()
-
-
-@pytest.fixture
-def shop(recording: Recording) -> Server:
-    return Server(recording)
-
-
-def blocked(server: Server) -> None:
-    """Client A is served for a second, client B waits 0.9 s of it."""
-    server.connection(1, {names.ACCEPT_QUEUE: 0.0, names.APP: 1.0})
-    server.request(1, "/slow", parent=1, agent="client A")
-    server.connection(
-        2,
-        {names.ACCEPT_QUEUE: 0.9, names.APP: 0.01},
-        start=0.1,
-        blocked_by__activity=names.LOOP_INLINE,
-        blocked_by__connection__id="1",
+def whole(store: Store) -> list[Connection]:
+    """All connections of a store."""
+    return list(
+        load(store, [span for (span,) in store.read("SELECT span FROM connections")]).values()
     )
-    server.request(2, "/fast", parent=2, agent="client B")
 
 
-def test_the_sentence_says_who_waited_how_long_for_whom(recording: Recording, shop: Server) -> None:
+def test_the_sentence_says_who_waited_how_long_for_whom(store: Store, shop: Server) -> None:
     """In words for someone who has never heard of a backlog."""
     blocked(shop)
-    (said,) = sentences(find(recording))
+    (said,) = map(str, sentences(find(store)))
     assert said == (
         "Client B at 127.0.0.1:40002 (GET /fast) waited 0.90 s before anybody answered its "
         "connection: the server has one thread, and it was busy with client A at "
@@ -182,7 +42,7 @@ def test_the_sentence_says_who_waited_how_long_for_whom(recording: Recording, sh
     ],
 )
 def test_the_sentence_says_what_the_blocker_did(
-    recording: Recording, shop: Server, phases: dict[str, float], words: str
+    store: Store, shop: Server, phases: dict[str, float], words: str
 ) -> None:
     """The longest part of its life after the queue is what it did."""
     shop.connection(1, {names.ACCEPT_QUEUE: 9.0, **phases})
@@ -192,18 +52,18 @@ def test_the_sentence_says_what_the_blocker_did(
         blocked_by__activity=names.LOOP_INLINE,
         blocked_by__connection__id="1",
     )
-    assert words in sentences(find(recording))[0]
+    assert words in str(sentences(find(store))[0])
 
 
-def test_a_silent_tls_client_is_named(recording: Recording, shop: Server) -> None:
+def test_a_silent_tls_client_is_named(store: Store, shop: Server) -> None:
     """Threads do not help there: the handshake is in the loop."""
     shop.connection(1, {names.TLS_HANDSHAKE: 1.5}, outcome=names.TLS_FAILED)
     shop.connection(2, {names.ACCEPT_QUEUE: 1.4}, blocked_by__activity="tls_handshake", link=1)
-    (said,) = sentences(find(recording))
+    (said,) = map(str, sentences(find(store)))
     assert "still in the encryption handshake of 127.0.0.1:40001, which had connected" in said
 
 
-def test_a_convoy_has_no_culprit(recording: Recording, shop: Server) -> None:
+def test_a_convoy_has_no_culprit(store: Store, shop: Server) -> None:
     """Many short connections are nobody's fault."""
     for number in range(2, 5):
         shop.connection(
@@ -212,15 +72,13 @@ def test_a_convoy_has_no_culprit(recording: Recording, shop: Server) -> None:
             blocked_by__activity=names.BLAME_CONVOY,
             blocked_by__count=number,
         )
-    (said,) = sentences(find(recording))
+    (said,) = map(str, sentences(find(store)))
     assert "waited 0.40 s" in said
     assert "nobody was slow, but 4 other connections had to be served first" in said
     assert "2 other clients waited for the same reason" in said
 
 
-def test_a_blocker_that_was_not_recorded_is_still_explained(
-    recording: Recording, shop: Server
-) -> None:
+def test_a_blocker_that_was_not_recorded_is_still_explained(store: Store, shop: Server) -> None:
     """Its span may have been sampled out, or evicted."""
     shop.connection(
         2,
@@ -228,34 +86,32 @@ def test_a_blocker_that_was_not_recorded_is_still_explained(
         blocked_by__activity=names.LOOP_INLINE,
         blocked_by__connection__id="dead",
     )
-    assert "the server has one thread, and it was busy." in sentences(find(recording))[0]
+    assert "the server has one thread, and it was busy." in str(sentences(find(store))[0])
 
 
-def test_a_server_where_nobody_waited_says_so(recording: Recording, shop: Server) -> None:
+def test_a_server_where_nobody_waited_says_so(store: Store, shop: Server) -> None:
     """Good news is a finding too."""
     shop.connection(1, {names.ACCEPT_QUEUE: 0.002})
-    assert sentences(find(recording)) == [
+    assert [*map(str, sentences(find(store)))] == [
         "Nobody waited: the longest of 1 connection was in the queue for 2.0 ms."
     ]
 
 
-def test_clients_turned_away_and_clients_that_gave_up_are_told(
-    recording: Recording, shop: Server
-) -> None:
+def test_clients_turned_away_and_clients_that_gave_up_are_told(store: Store, shop: Server) -> None:
     """Neither is visible to the server's own code."""
     shop.connection(1, {names.ACCEPT_QUEUE: 0.3}, outcome=names.CLIENT_GONE_IN_QUEUE)
     shop.total(names.M_QUEUE_DROPS, 7)
     shop.request(1, "/fast", parent=1)
-    dropped, gone = sentences(find(recording))
+    dropped, gone = map(str, sentences(find(store)))
     assert "room for 16" in dropped
     assert "7 packets" in dropped
     assert "1 client gave up" in gone
     assert "did the work all the same" in gone
 
 
-def test_an_empty_recording_has_findings_that_claim_nothing(recording: Recording) -> None:
+def test_an_empty_recording_has_findings_that_claim_nothing(store: Store) -> None:
     """Absent, not 0."""
-    findings = find(recording)
+    findings = find(store)
     assert (findings.queue, findings.depth, findings.limit, findings.drops) == (None,) * 4
     assert (findings.loop_seconds, findings.loop_busy) == (0, 0)
     assert sentences(findings) == []
@@ -264,83 +120,85 @@ def test_an_empty_recording_has_findings_that_claim_nothing(recording: Recording
 
 @pytest.mark.parametrize(("parent", "link"), [(1, 0), (0, 1), (0, 0)], ids=["parent", "link", "id"])
 def test_a_request_is_found_by_its_parent_its_link_or_its_connection_s_id(
-    recording: Recording, shop: Server, parent: int, link: int
+    store: Store, shop: Server, parent: int, link: int
 ) -> None:
     """In a caller's trace only link and id are left."""
     shop.request(1, "/here", parent=parent, link=link)
     shop.connection(1, {names.APP: 0.1})
-    (connection,) = find(recording).connections
+    (connection,) = whole(store)
     assert (connection.asked, connection.status) == ("GET /here", 200)
 
 
 def test_what_a_client_wrote_cannot_reach_the_terminal_as_a_command(
-    recording: Recording, shop: Server
+    store: Store, shop: Server
 ) -> None:
     """Paths and names come from whoever connects: no escape sequences, no endless lines."""
     shop.request(1, "/\x1b[2J" + "x" * 5000, agent="\x1b]0;owned\x07")
     shop.connection(1, {names.APP: 0.1})
-    (connection,) = find(recording).connections
+    (connection,) = whole(store)
     assert connection.asked.startswith("GET /?[2Jxxx")
     assert len(connection.asked) == 60
     assert connection.agent == "?]0;owned?"
 
 
 def test_the_loop_s_time_is_summed_by_state_in_the_contract_s_order(
-    recording: Recording, shop: Server
+    store: Store, shop: Server
 ) -> None:
     """Over the listeners; the share away from its post is all but idle."""
     shop.total(names.M_LOOP_TIME, 3, tcpwatch__loop__state="inline", server__port="80")
     shop.total(names.M_LOOP_TIME, 1, tcpwatch__loop__state="inline", server__port="81")
     shop.total(names.M_LOOP_TIME, 4, tcpwatch__loop__state="idle", server__port="80")
-    findings = find(recording)
+    findings = find(store)
     assert list(findings.loop.items()) == [("idle", 4), ("inline", 4)]
     assert (findings.loop_seconds, findings.loop_busy) == (8, 0.5)
 
 
-def test_findings_are_of_one_service_where_one_is_asked_for(recording: Recording) -> None:
+def test_findings_are_of_one_service_where_one_is_asked_for(store: Store) -> None:
     """Two servers may send to one receiver."""
-    Server(recording, "one").connection(1, {names.APP: 1.0})
-    Server(recording, "two").connection(2, {names.APP: 2.0})
-    assert find(recording, "two").phases[names.APP].longest == 2
-    assert len(find(recording).connections) == 2
+    Server(store, "one").connection(1, {names.APP: 1.0})
+    Server(store, "two").connection(2, {names.APP: 2.0})
+    two = next(one.id for one in store.servers.values() if one.service == "two")
+    assert find(store, Chosen(server=two)).phases[names.APP].longest == 2
+    assert find(store).connections == 2
 
 
 def test_the_deepest_queue_and_its_limit_come_from_the_connections(
-    recording: Recording, shop: Server
+    store: Store, shop: Server
 ) -> None:
     """Each connection says how many were behind it."""
     shop.connection(3, {names.ACCEPT_QUEUE: 0.0})
     shop.connection(9, {names.ACCEPT_QUEUE: 0.0})
-    findings = find(recording)
+    findings = find(store)
     assert (findings.depth, findings.limit) == (9, 16)
 
 
-def test_the_worst_are_one_for_each_culprit(recording: Recording, shop: Server) -> None:
+def test_the_worst_are_one_for_each_culprit(store: Store, shop: Server) -> None:
     """Three victims of one blocker would be the same story three times."""
     blocked(shop)
     shop.connection(3, {names.ACCEPT_QUEUE: 0.8}, blocked_by__activity=names.LOOP_INLINE, link=1)
     shop.connection(4, {names.ACCEPT_QUEUE: 0.2}, blocked_by__activity=names.BLAME_CONVOY)
-    chosen = worst(find(recording).connections, 2)
+    chosen = find(store).worst
     assert [connection.peer for connection in chosen] == ["127.0.0.1:40002", "127.0.0.1:40004"]
 
 
 def test_stretches_follow_each_other_where_no_phase_span_was_sent(
-    recording: Recording, shop: Server
+    store: Store, shop: Server
 ) -> None:
     """The totals are all there is then."""
     shop.connection(1, {names.ACCEPT_QUEUE: 0.5, names.APP: 1.0})
-    (connection,) = join(recording.spans)
+    (connection,) = whole(store)
     assert [(one.phase, one.start, one.end) for one in connection.stretches] == [
         (names.ACCEPT_QUEUE, 0.0, 0.5),
         (names.APP, 0.5, 1.5),
     ]
 
 
-def test_percentiles_are_values_that_occurred() -> None:
+def test_percentiles_are_values_that_occurred(store: Store, shop: Server) -> None:
     """Nearest rank: no invented number between two waits."""
-    hundred = spread([float(number) for number in range(100, 0, -1)])
-    assert (hundred.count, hundred.p50, hundred.p95, hundred.longest) == (100, 50, 95, 100)
-    assert spread([7.0]).p95 == 7
+    for number in range(100, 0, -1):
+        shop.connection(number, {names.APP: float(number)})
+    spread = find(store).phases[names.APP]
+    assert (spread.count, spread.p50, spread.p95, spread.longest) == (100, 50, 95, 100)
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import Link, SpanKind, StatusCode
 
-from tcpwatch.view import receiver as door
 from tcpwatch.view.receiver import Receiver
 from tcpwatch.view.recording import Recording
+from tcpwatch.view.web import otlp
 
 PROTOBUF = "application/x-protobuf"
 ONE_SPAN = {
@@ -240,7 +240,7 @@ def test_a_body_that_grows_over_the_limit_is_refused_with_413(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
     """A small gzip bomb is not unpacked to its end."""
-    monkeypatch.setattr(door, "MAX_BODY", 4096)
+    monkeypatch.setattr(otlp, "MAX_BODY", 4096)
     assert ask(receiver, body, coding="gzip")[0].status == 413
 
 

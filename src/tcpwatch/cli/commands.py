@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
 import click
 from rich.console import Console
 
 from tcpwatch.cli import demo as play
+from tcpwatch.cli import report as reporting
+from tcpwatch.cli import view as viewing
 from tcpwatch.cli.servers import ServerFailedError
+from tcpwatch.view.store import StoreError
+from tcpwatch.view.store.files import NotARecordingError
+from tcpwatch.view.viewer import GRPC_PORT, HTTP_PORT
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _INTERRUPTED = 130
 """What a shell reports for a command that Ctrl-C ended."""
 
@@ -19,6 +30,82 @@ def tcpwatch() -> None:
 
 
 @tcpwatch.command()
+@click.argument("recordings", nargs=-1, type=_FILE)
+@click.option("--db", type=click.Path(dir_okay=False, path_type=Path), help="Keep it in this file.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=HTTP_PORT, show_default=True, help="Page and OTLP over HTTP.")
+@click.option("--grpc-port", type=int, help=f"OTLP over gRPC.  [default: {GRPC_PORT} if free]")
+@click.option(
+    "--max-mb",
+    type=click.IntRange(1),
+    default=512,
+    show_default=True,
+    help="Keep at most this much, the oldest leave first.",
+)
+@click.option("--allow-host", multiple=True, help="Answer to this name too. May be repeated.")
+def view(
+    recordings: tuple[Path, ...],
+    db: Path | None,
+    host: str,
+    port: int,
+    grpc_port: int | None,
+    max_mb: int,
+    allow_host: tuple[str, ...],
+) -> None:
+    """Show a server's connections live, in a page on this machine.
+
+    Listens where an OpenTelemetry collector would, so a server needs no other setting than usual.
+    RECORDINGS are files of OTLP JSON lines to begin with, as the page exports them.
+
+    \b
+    tcpwatch view                   # live, from OTEL_EXPORTER_OTLP_ENDPOINT's default
+    tcpwatch view --db today.db     # keep it; a later view shows it again
+    tcpwatch view recording.jsonl   # look at what somebody sent you
+
+    Exit code: 0 after Ctrl-C or SIGTERM, 1 if a port or a file cannot be used.
+    """  # noqa: D301  # \b makes click keep the lines that follow
+    wanted = viewing.Wanted(db, recordings, host, port, grpc_port, max_mb * 1024 * 1024, allow_host)
+    with _plainly():
+        viewing.run(Console(highlight=False), wanted)
+
+
+@tcpwatch.command()
+@click.argument("source", metavar="FILE|URL")
+@click.option("--html", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write this.")
+def report(source: str, out: Path | None) -> None:
+    """Say what happened: findings in sentences, then numbers and pictures.
+
+    FILE is a recording (OTLP JSON lines) or a database of `tcpwatch view --db`, URL is a viewer
+    that runs. With --html it is one file that needs nothing else.
+
+    \b
+    tcpwatch report http://localhost:4318
+    tcpwatch report recording.jsonl --html report.html
+
+    Exit code: 0, or 1 if there is nothing to report on.
+    """  # noqa: D301  # \b makes click keep the lines that follow
+    with _plainly():
+        found = reporting.run(Console(highlight=False), source, out)
+    if not found:
+        raise click.ClickException(f"there is no connection in {source}")
+
+
+@contextlib.contextmanager
+def _plainly() -> Iterator[None]:
+    """What can go wrong with files and ports is a sentence, not a traceback."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise click.ClickException(
+                f"{error.strerror}. Is another viewer or a collector running? --port takes another."
+            ) from error
+        raise click.ClickException(str(error)) from error
+    except (NotARecordingError, StoreError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@tcpwatch.command()
 @click.option(
     "--seconds",
     type=click.FloatRange(2, 120),
@@ -26,17 +113,24 @@ def tcpwatch() -> None:
     show_default=True,
     help="How long the clients play, about.",
 )
-def demo(seconds: float) -> None:
+@click.option(
+    "--view/--no-view",
+    "stay",
+    default=None,
+    help="Keep the viewer's page until Ctrl-C; the default where a person is at the terminal.",
+)
+def demo(seconds: float, stay: bool | None) -> None:
     """Watch real clients wait for a real server, and read why.
 
     Starts Flask servers with tcpwatch in processes of their own (one thread, many threads, TLS),
-    plays clients against them, and prints what the servers' telemetry says about them. Everything
-    stays on this machine and is stopped at the end.
+    plays clients against them, and prints what the servers' telemetry says about them. The viewer's
+    page shows the same, live. Everything stays on this machine and is stopped at the end.
 
     Exit code: 0 when the telemetry of all servers arrived, 1 otherwise, 130 after Ctrl-C.
     """
     try:
-        complete = play.run(Console(highlight=False), seconds)
+        console = Console(highlight=False)
+        complete = play.run(console, seconds, stay=console.is_terminal if stay is None else stay)
     except ServerFailedError as failed:
         raise click.ClickException(str(failed)) from failed
     except KeyboardInterrupt:

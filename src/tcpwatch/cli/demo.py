@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+import threading
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -13,20 +14,22 @@ from tcpwatch.cli.acts import ACTS, Act
 from tcpwatch.cli.clients import Door
 from tcpwatch.cli.pictures import indented
 from tcpwatch.cli.servers import SampleServer, ServerFailedError
-from tcpwatch.view.findings import find
-from tcpwatch.view.receiver import Receiver
-from tcpwatch.view.recording import Recording
+from tcpwatch.view.findings import Findings, find
+from tcpwatch.view.queries.chosen import Chosen
+from tcpwatch.view.store import Store
+from tcpwatch.view.viewer import Viewer
 
 USUAL_SECONDS = 15.0
 
 
-def run(console: Console, seconds: float) -> bool:
-    """Play and report.
+def run(console: Console, seconds: float, *, stay: bool) -> bool:
+    """Play and report, with the viewer's page open meanwhile.
 
     Args:
         console: where to write.
         seconds: how long it should take, about; a burst beyond the queue's room takes its own
             time, because the kernel retries after a second.
+        stay: keep the page afterwards, until Ctrl-C.
 
     Returns:
         Whether every server's telemetry arrived.
@@ -35,22 +38,52 @@ def run(console: Console, seconds: float) -> bool:
         ServerFailedError: a sample server did not start.
     """
     pace = seconds / USUAL_SECONDS
-    recording = Recording()
     acts = [act for act in ACTS if not act.tls or _can_encrypt()]
-    with Receiver(recording) as receiver:
+    with Store() as store, _viewer(store) as viewer:
         console.print(
             "Real servers, real clients, all on this machine. Each server runs with "
-            f"tcpwatch.install() and sends OpenTelemetry data to {receiver.endpoint}."
+            f"tcpwatch.install() and sends OpenTelemetry data to {viewer.address}."
         )
-        _play(console, acts, receiver.endpoint, pace)
+        if stay:
+            console.print(f"Watch it while it happens: {viewer.address}", style="bold")
+        _play(console, acts, viewer.address, pace)
         told = [
             story.Told(
-                act.title, act.short, find(recording, act.service), act.steps is acts[0].steps
+                title=f"Act {number}: {act.title}",
+                short=act.short,
+                findings=_findings(store, act.service),
+                most=story.SENTENCES if number == 1 else 1,
+                same_clients=act.steps is acts[0].steps,
             )
-            for act in acts
+            for number, act in enumerate(acts, 1)
         ]
-        story.tell(console, told, len(recording.spans), len(recording.points()))
+        ((spans,),) = store.read("SELECT count(*) FROM spans")
+        ((series,),) = store.read("SELECT count(*) FROM series")
+        story.tell(console, told, spans, series)
+        story.own(console)
+        if stay:
+            _stay(console, viewer)
     return all(one.findings.connections for one in told)
+
+
+def _viewer(store: Store) -> Viewer:
+    """Serve on the usual port, or on any if somebody else has it."""
+    try:
+        return Viewer(store)
+    except OSError:
+        return Viewer(store, port=0)
+
+
+def _findings(store: Store, service: str) -> Findings:
+    server = next((one.id for one in store.servers.values() if one.service == service), -1)
+    return find(store, Chosen(server=server))
+
+
+def _stay(console: Console, viewer: Viewer) -> None:
+    console.rule("In the browser")
+    console.print(f"All of it with pictures: {viewer.address}   (Ctrl-C ends it)", style="bold")
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()
 
 
 def _play(console: Console, acts: list[Act], endpoint: str, pace: float) -> None:

@@ -14,11 +14,10 @@ from rich.text import Text
 from tcpwatch import names
 from tcpwatch.cli import pictures
 from tcpwatch.view import glossary
-from tcpwatch.view.findings import NOTICEABLE, Blocker, Findings, Spread, worst
-from tcpwatch.view.sentences import compared, count, doing, duration, sentences, who
+from tcpwatch.view.findings import NOTICEABLE, Blocker, Findings, Spread
+from tcpwatch.view.sentences import compared, count, doing, duration, sentences, summary, who
 
-_SENTENCES_FIRST = 5
-_SENTENCES_LATER = 1
+SENTENCES = 5
 _WORST = 3
 _VISIBLE = 0.005
 """Share of the loop's time below which a state is not worth a line."""
@@ -26,19 +25,21 @@ _VISIBLE = 0.005
 
 @dataclass(frozen=True)
 class Told:
-    """One act's findings: `title` in words, `short` for the head of a column.
+    """One server's findings: `title` in words, `short` for the head of a column.
 
-    `same_clients` says that its clients were those of the first act, so the two can be compared.
+    `most` is how many sentences are told of it. `same_clients` says that its clients were those of
+    the first, so the two can be compared.
     """
 
     title: str
     short: str
     findings: Findings
+    most: int = SENTENCES
     same_clients: bool = False
 
 
 def tell(console: Console, acts: Sequence[Told], spans: int, series: int) -> None:
-    """Write the report of one or more acts; the first is what the others are compared with."""
+    """Write the report of one or more servers; the first is what others are compared with."""
     console.rule("What happened")
     _say(
         console,
@@ -53,16 +54,17 @@ def tell(console: Console, acts: Sequence[Told], spans: int, series: int) -> Non
     _outcomes(console, acts)
     _worst(console, acts)
     _blockers(console, acts)
-    _own(console)
 
 
 def _sentences(console: Console, acts: Sequence[Told]) -> None:
     for number, act in enumerate(acts):
-        console.print(f"\nAct {number + 1}: {act.title}", style="bold", markup=False)
+        console.print(f"\n{act.title}", style="bold", markup=False)
+        if words := summary(act.findings):
+            _say(console, words)
         if number and act.same_clients:
             said = [compared(acts[0].short, acts[0].findings, act.short, act.findings)]
         else:
-            said = sentences(act.findings)[: _SENTENCES_LATER if number else _SENTENCES_FIRST]
+            said = [str(one) for one in sentences(act.findings)][: act.most]
         for sentence in said or ["Nothing was received from this server."]:
             console.print(pictures.indented(sentence, console.width, " - "), markup=False)
 
@@ -112,8 +114,8 @@ def _queue(console: Console, acts: Sequence[Told]) -> None:
     def row(words: str, value: Callable[[Findings], str]) -> None:
         table.add_row(words, *(value(act.findings) for act in acts))
 
-    row("connections", lambda one: str(len(one.connections)))
-    row(f"waited {NOTICEABLE:.2f} s or more", lambda one: str(len(one.waited)))
+    row("connections", lambda one: str(one.connections))
+    row(f"waited {NOTICEABLE:.2f} s or more", lambda one: str(one.waited))
     row("half waited at most", lambda one: _spread(one.queue, lambda spread: spread.p50))
     row("95 of 100 waited at most", lambda one: _spread(one.queue, lambda spread: spread.p95))
     row("longest wait", lambda one: _spread(one.queue, lambda spread: spread.longest))
@@ -159,14 +161,15 @@ def _outcomes(console: Console, acts: Sequence[Told]) -> None:
 
 
 def _worst(console: Console, acts: Sequence[Told]) -> None:
-    everyone = [one for act in acts for one in act.findings.connections]
+    everyone = [one for act in acts for one in act.findings.worst]
+    everyone.sort(key=lambda one: one.queue_wait or 0.0, reverse=True)
     _head(
         console,
         f"The {_WORST} worst waits, drawn",
         "Each line is a part of the connection's life, from left to right; accept_queue is the "
         "wait before anybody answered. Of several that waited for the same reason, the worst.",
     )
-    for connection in worst(everyone, _WORST):
+    for connection in everyone[:_WORST]:
         console.print(pictures.waterfall(console, connection))
 
 
@@ -185,14 +188,15 @@ def _blockers(console: Console, acts: Sequence[Told]) -> None:
         table.add_row(
             _culprit(blocker),
             short,
-            str(len(blocker.victims)),
+            str(blocker.count),
             duration(blocker.seconds),
             duration(blocker.worst.queue_wait or 0.0),
         )
     console.print(table)
 
 
-def _own(console: Console) -> None:
+def own(console: Console) -> None:
+    """Say how to see the same of one's own server."""
     _head(
         console,
         "Your own server",

@@ -1,9 +1,7 @@
-"""One connection again: its span, phases, requests and blocker, joined from what arrived."""
+"""One connection: its span, phases, requests and blocker, in the words of the contract."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tcpwatch import names
@@ -39,13 +37,7 @@ class Connection:
     @property
     def peer(self) -> str:
         """The client's address and port, or what stands for it when peers are not recorded."""
-        address = text(self.span.attributes, names.NETWORK_PEER_ADDRESS)
-        port = number(self.span.attributes, names.NETWORK_PEER_PORT)
-        if not address:
-            return f"connection {self.id or self.span.span_id}"
-        if port is None:
-            return address
-        return f"[{address}]:{port:.0f}" if ":" in address else f"{address}:{port:.0f}"
+        return peer(self.span.attributes) or f"connection {self.id or self.span.span_id}"
 
     @property
     def agent(self) -> str:
@@ -122,34 +114,13 @@ class Connection:
         return tuple(stretches)
 
 
-def join(spans: Iterable[Span]) -> list[Connection]:
-    """Return the connections among `spans`, each with what belongs to it, by their start.
-
-    A request belongs to the connection that is its parent or that it links to, else to the one
-    with its `tcpwatch.connection.id`. A blocker is found by the link, else by its id.
-    """
-    spans = list(spans)
-    own = {(span.trace_id, span.span_id): span for span in spans if _is_connection(span)}
-    by_id = {
-        identity: span
-        for span in own.values()
-        if (identity := text(span.attributes, names.CONNECTION_ID))
-    }
-    requests: dict[str, list[Span]] = defaultdict(list)
-    phases: dict[str, list[Span]] = defaultdict(list)
-    for span in spans:
-        if span.kind == "SERVER":
-            connection = _owner(span, own) or by_id.get(text(span.attributes, names.CONNECTION_ID))
-            if connection:
-                requests[connection.span_id].append(span)
-        elif span.name in names.PHASES and (span.trace_id, span.parent_span_id) in own:
-            phases[span.parent_span_id].append(span)
-    plain = {
-        key: Connection(span, _by_start(requests[span.span_id]), _by_start(phases[span.span_id]))
-        for key, span in own.items()
-    }
-    joined = [_with_blocker(connection, plain, by_id) for connection in plain.values()]
-    return sorted(joined, key=lambda connection: connection.span.start_ns)
+def peer(attributes: Attributes) -> str:
+    """Return the client's address and port, "" if they are not recorded."""
+    address = text(attributes, names.NETWORK_PEER_ADDRESS)
+    port = number(attributes, names.NETWORK_PEER_PORT)
+    if not address or port is None:
+        return address
+    return f"[{address}]:{port:.0f}" if ":" in address else f"{address}:{port:.0f}"
 
 
 def text(attributes: Attributes, name: str) -> str:
@@ -171,31 +142,3 @@ def number(attributes: Attributes, name: str) -> float | None:
 
 def _shortened(words: str) -> str:
     return words if len(words) <= _LONGEST else words[: _LONGEST - 3] + "..."
-
-
-def _is_connection(span: Span) -> bool:
-    return span.name in (names.SPAN_TCP, names.SPAN_UNIX) and span.scope == names.SCOPE
-
-
-def _by_start(spans: list[Span]) -> tuple[Span, ...]:
-    return tuple(sorted(spans, key=lambda span: span.start_ns))
-
-
-def _owner(request: Span, own: Mapping[tuple[str, str], Span]) -> Span | None:
-    parent = own.get((request.trace_id, request.parent_span_id))
-    linked = (own.get((link.trace_id, link.span_id)) for link in request.links)
-    return parent or next((span for span in linked if span), None)
-
-
-def _with_blocker(
-    connection: Connection,
-    plain: Mapping[tuple[str, str], Connection],
-    by_id: Mapping[str, Span],
-) -> Connection:
-    if not connection.blocked_by:
-        return connection
-    named = by_id.get(text(connection.span.attributes, names.BLOCKED_BY_CONNECTION_ID))
-    keys = [(link.trace_id, link.span_id) for link in connection.span.links]
-    keys += [(named.trace_id, named.span_id)] if named else []
-    blocker = next((plain[key] for key in keys if key in plain), None)
-    return Connection(connection.span, connection.requests, connection.phase_spans, blocker)

@@ -31,11 +31,11 @@ def spans(request: ExportTraceServiceRequest) -> tuple[list[Span], int]:
     good: list[Span] = []
     refused = 0
     for of_resource in request.resource_spans:
-        resource = _attributes(of_resource.resource.attributes)
+        resource = attributes(of_resource.resource.attributes)
         for of_scope in of_resource.scope_spans:
             for span in of_scope.spans:
-                if _is_id(span.trace_id, 16) and _is_id(span.span_id, 8):
-                    good.append(_span(span, of_scope, resource))
+                if has_ids(span):
+                    good.append(one_span(span, of_scope.scope.name, resource, of_scope.schema_url))
                 else:
                     refused += 1
     return good, refused
@@ -46,14 +46,15 @@ def points(request: ExportMetricsServiceRequest) -> list[Point]:
     return [
         point
         for of_resource in request.resource_metrics
-        for resource in [_attributes(of_resource.resource.attributes)]
+        for resource in [attributes(of_resource.resource.attributes)]
         for of_scope in of_resource.scope_metrics
         for metric in of_scope.metrics
         for point in _points(metric, of_scope.scope.name, resource)
     ]
 
 
-def _span(span: trace_pb2.Span, of_scope: trace_pb2.ScopeSpans, resource: Attributes) -> Span:
+def one_span(span: trace_pb2.Span, scope: str, resource: Attributes, schema_url: str = "") -> Span:
+    """Return a span in the viewer's terms, with the scope and the resource it came with."""
     return Span(
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),
@@ -62,23 +63,33 @@ def _span(span: trace_pb2.Span, of_scope: trace_pb2.ScopeSpans, resource: Attrib
         kind=_named(KINDS, span.kind),
         start_ns=span.start_time_unix_nano,
         end_ns=span.end_time_unix_nano,
-        attributes=_attributes(span.attributes),
+        attributes=attributes(span.attributes),
         links=tuple(
-            Link(link.trace_id.hex(), link.span_id.hex(), _attributes(link.attributes))
+            Link(link.trace_id.hex(), link.span_id.hex(), attributes(link.attributes))
             for link in span.links
         ),
         events=tuple(
-            Event(event.name, event.time_unix_nano, _attributes(event.attributes))
+            Event(event.name, event.time_unix_nano, attributes(event.attributes))
             for event in span.events
         ),
         status=_named(STATUSES, span.status.code),
         status_message=span.status.message,
-        scope=of_scope.scope.name,
-        scope_schema_url=of_scope.schema_url,
+        scope=scope,
+        scope_schema_url=schema_url,
         resource=resource,
         trace_state=span.trace_state,
         flags=span.flags,
     )
+
+
+def has_ids(span: trace_pb2.Span) -> bool:
+    """Say whether a span's ids are of the specification's length and not all zeros."""
+    return _is_id(span.trace_id, 16) and _is_id(span.span_id, 8)
+
+
+def temporality(number: int) -> str:
+    """Return "DELTA", "CUMULATIVE" or "" for OTLP's number."""
+    return _named(TEMPORALITIES, number)
 
 
 def _points(metric: metrics_pb2.Metric, scope: str, resource: Attributes) -> Iterator[Point]:
@@ -97,7 +108,7 @@ def _points(metric: metrics_pb2.Metric, scope: str, resource: Attributes) -> Ite
             temporality=TEMPORALITIES[0]
             if shape == "gauge"
             else _named(TEMPORALITIES, data.aggregation_temporality),
-            attributes=_attributes(point.attributes),
+            attributes=attributes(point.attributes),
             value=_number(point) if is_number else None,
             count=0 if is_number else point.count,
             sum=_optional(point, "sum"),
@@ -137,7 +148,8 @@ def _number(point: metrics_pb2.NumberDataPoint | metrics_pb2.Exemplar) -> int | 
     return point.as_double if shape == "as_double" else None
 
 
-def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Value]:
+def attributes(pairs: Iterable[KeyValue]) -> dict[str, Value]:
+    """Return attributes as a plain dictionary; of a repeated key the last."""
     return {pair.key: _value(pair.value) for pair in pairs}
 
 
@@ -146,7 +158,7 @@ def _value(value: AnyValue) -> Value:
     if shape == "array_value":
         return tuple(_value(item) for item in value.array_value.values)
     if shape == "kvlist_value":
-        return _attributes(value.kvlist_value.values)
+        return attributes(value.kvlist_value.values)
     plain: Value = getattr(value, shape) if shape else None
     return plain
 

@@ -1,28 +1,35 @@
-"""What a recording says about one server, as numbers: no words, no colours."""
+"""What a store says about one server, as numbers: no words, no colours."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
 from dataclasses import dataclass
 
 from tcpwatch import names
-from tcpwatch.view.connections import Connection, join, number, text
-from tcpwatch.view.recording import Recording
-from tcpwatch.view.signals import Point
+from tcpwatch.view.connections import Connection, text
+from tcpwatch.view.queries.chosen import WAIT, Chosen
+from tcpwatch.view.queries.connection import load
+from tcpwatch.view.queries.latest import latest
+from tcpwatch.view.store import Store
+from tcpwatch.view.store.schema import PHASE_COLUMNS
 
 NOTICEABLE = 0.05
 """Seconds in the queue from which a person may feel the wait; also the default of blame."""
+_MOST_BLOCKERS = 50
+_SHOWN_VICTIMS = 5
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How a duration is spread: number of values, median, 95th percentile, longest (seconds)."""
+    """How a duration is spread: number of values, median, 95th and 99th percentile, longest (s).
+
+    Percentiles are values that occurred.
+    """
 
     count: int
     p50: float
     p95: float
+    p99: float
     longest: float
 
 
@@ -30,29 +37,34 @@ class Spread:
 class Blocker:
     """Something that kept the accept loop from others, and the connections that waited for it.
 
-    `holder` is None when no single connection was to blame (`activity` says what it was).
+    `holder` is None when no single connection was to blame (`activity` says what it was). `count`
+    connections waited for it, `seconds` together; `victims` are the ones that waited longest.
     """
 
     activity: str
     holder: Connection | None
     victims: tuple[Connection, ...]
+    count: int
+    seconds: float
 
     @property
     def worst(self) -> Connection:
         """The connection that waited longest."""
-        return max(self.victims, key=_wait)
-
-    @property
-    def seconds(self) -> float:
-        """What all of them waited together, in seconds."""
-        return sum(_wait(victim) for victim in self.victims)
+        return self.victims[0]
 
 
 @dataclass(frozen=True)
 class Findings:
-    """One server's numbers; `drops`, `queue` and `limit` are None where nothing was measured."""
+    """One server's numbers; `drops`, `queue` and `limit` are None where nothing was measured.
 
-    connections: tuple[Connection, ...]
+    `waited` connections waited noticeably; `gone` gave up in the queue, of which `gone_served` had
+    their request handled all the same.
+    """
+
+    connections: int
+    waited: int
+    gone: int
+    gone_served: int
     loop: dict[str, float]
     queue: Spread | None
     depth: int | None
@@ -73,104 +85,107 @@ class Findings:
         return 1 - self.loop.get(names.LOOP_IDLE, 0.0) / self.loop_seconds if self.loop else 0.0
 
     @property
-    def waited(self) -> tuple[Connection, ...]:
-        """The connections that waited noticeably."""
-        return tuple(one for one in self.connections if _wait(one) >= NOTICEABLE)
+    def worst(self) -> tuple[Connection, ...]:
+        """The connection that waited longest for each culprit, longest wait first."""
+        chosen = (blocker.worst for blocker in self.blockers)
+        return tuple(sorted(chosen, key=lambda one: one.queue_wait or 0.0, reverse=True))
 
 
-def find(recording: Recording, service: str | None = None) -> Findings:
-    """Compute the findings of a recording; sums are taken as cumulative, as SDKs send them.
+def find(store: Store, chosen: Chosen | None = None) -> Findings:
+    """Compute the findings; sums are taken as cumulative, as SDKs send them.
 
     Args:
-        recording: what was received.
-        service: only what came with this `service.name`; None for everything.
+        store: what was received.
+        chosen: which connections; None for all. Of the metrics only its server counts.
     """
-
-    def concerns(resource: object) -> bool:
-        return service is None or resource == service
-
-    spans = [one for one in recording.spans if concerns(one.resource.get("service.name"))]
-    points = [one for one in recording.points() if concerns(one.resource.get("service.name"))]
-    connections = tuple(join(spans))
-    waits = [wait for one in connections if (wait := one.queue_wait) is not None]
+    chosen = chosen or Chosen()
+    condition, values = chosen.condition()
+    ((connections, waited, gone, gone_served, depth, limit),) = store.read(
+        f"""SELECT count(*), count(*) FILTER ({WAIT} >= ?), count(*) FILTER (outcome = ?),
+            count(*) FILTER (outcome = ? AND span IN (SELECT owner FROM asked)),
+            max(depth), max(depth_limit)
+        FROM connections c WHERE {condition}""",
+        [NOTICEABLE, names.CLIENT_GONE_IN_QUEUE, names.CLIENT_GONE_IN_QUEUE, *values],
+    )
+    phases = spreads(store, chosen)
     return Findings(
         connections=connections,
-        loop=_loop(points),
-        queue=spread(waits) if waits else None,
-        depth=_deepest(connections, names.ACCEPT_QUEUE_DEPTH),
-        limit=_deepest(connections, names.ACCEPT_QUEUE_LIMIT),
-        drops=_drops(points),
-        phases=_phases(connections),
-        outcomes=dict(Counter(one.outcome for one in connections).most_common()),
-        blockers=_blockers(connections),
+        waited=waited,
+        gone=gone,
+        gone_served=gone_served,
+        loop=_loop(store, chosen.server),
+        queue=phases.get(names.ACCEPT_QUEUE),
+        depth=depth,
+        limit=limit,
+        drops=_drops(store, chosen.server),
+        phases=phases,
+        outcomes=dict(
+            store.read(
+                f"""SELECT coalesce(outcome, ''), count(*) FROM connections c WHERE {condition}
+                GROUP BY 1 ORDER BY 2 DESC, 1""",
+                values,
+            )
+        ),
+        blockers=_blockers(store, condition, values),
     )
 
 
-def worst(connections: Iterable[Connection], how_many: int) -> list[Connection]:
-    """Return the connections that waited longest in the queue, one for each culprit.
-
-    Several victims of one culprit would tell the same story; longest wait first.
-    """
-    told: set[tuple[str, str]] = set()
-    chosen: list[Connection] = []
-    for one in sorted(connections, key=lambda one: (_wait(one), one.span.duration), reverse=True):
-        culprit = (one.blocked_by, one.blocker.span.span_id if one.blocker else "")
-        if culprit not in told and len(chosen) < how_many:
-            told.add(culprit)
-            chosen.append(one)
-    return chosen
-
-
-def spread(seconds: Sequence[float]) -> Spread:
-    """Return the spread of at least one value; percentiles are values that occurred."""
-    ordered = sorted(seconds)
-
-    def percentile(share: float) -> float:
-        return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-    return Spread(len(ordered), percentile(0.5), percentile(0.95), ordered[-1])
+def spreads(store: Store, chosen: Chosen) -> dict[str, Spread]:
+    """Return how long each phase was, for the chosen connections that had it."""
+    condition, values = chosen.condition()
+    each = ", ".join(
+        f"count({column}), quantile_disc({column}, [0.5, 0.95, 0.99]), max({column})"
+        for column in PHASE_COLUMNS
+    )
+    (row,) = store.read(f"SELECT {each} FROM connections c WHERE {condition}", values)
+    triples = zip(row[0::3], row[1::3], row[2::3], strict=True)
+    return {
+        phase: Spread(count, quantiles[0], quantiles[1], quantiles[2], longest)
+        for phase, (count, quantiles, longest) in zip(names.PHASES, triples, strict=True)
+        if count
+    }
 
 
-def _wait(connection: Connection) -> float:
-    return connection.queue_wait or 0.0
+def _blockers(store: Store, condition: str, values: list[object]) -> tuple[Blocker, ...]:
+    found = store.read(
+        f"""WITH blocked AS (
+            SELECT c.span, c.cause, coalesce(c.{WAIT}, 0) AS wait, coalesce(c.cause_span, (
+                SELECT max(b.span) FROM connections b WHERE b.cookie = c.cause_cookie
+            )) AS holder
+            FROM connections c WHERE {condition} AND c.cause IS NOT NULL
+        )
+        SELECT cause, holder, list(span ORDER BY wait DESC)[:{_SHOWN_VICTIMS}], count(*), sum(wait)
+        FROM (
+            SELECT * REPLACE (CASE WHEN holder IN (SELECT span FROM connections) THEN holder END
+                AS holder)
+            FROM blocked
+        )
+        GROUP BY cause, holder ORDER BY sum(wait) DESC LIMIT {_MOST_BLOCKERS}""",
+        values,
+    )
+    wanted = {span for _, holder, spans, *_ in found for span in (*spans, holder) if span}
+    known = load(store, wanted)
+    made = (
+        Blocker(
+            activity,
+            known.get(holder),
+            tuple(known[span] for span in spans if span in known),
+            count,
+            seconds,
+        )
+        for activity, holder, spans, count, seconds in found
+    )
+    return tuple(one for one in made if one.victims)
 
 
-def _loop(points: Iterable[Point]) -> dict[str, float]:
+def _loop(store: Store, server: int | None) -> dict[str, float]:
     seconds: dict[str, float] = defaultdict(float)
-    for point in points:
-        if point.name == names.M_LOOP_TIME and point.value is not None:
-            seconds[text(point.attributes, names.LOOP_STATE)] += point.value
+    for series, value in latest(store, server, names.M_LOOP_TIME):
+        seconds[text(series.attributes, names.LOOP_STATE)] += value
     known = {state: seconds.pop(state) for state in names.LOOP_STATES if state in seconds}
     return known | seconds
 
 
-def _drops(points: Iterable[Point]) -> int | None:
-    values = [one.value for one in points if one.name == names.M_QUEUE_DROPS]
-    known = [value for value in values if value is not None]
+def _drops(store: Store, server: int | None) -> int | None:
+    known = [value for _, value in latest(store, server, names.M_QUEUE_DROPS)]
     return int(sum(known)) if known else None
-
-
-def _deepest(connections: Iterable[Connection], attribute: str) -> int | None:
-    values = (number(one.span.attributes, attribute) for one in connections)
-    return max((int(value) for value in values if value is not None), default=None)
-
-
-def _phases(connections: Iterable[Connection]) -> dict[str, Spread]:
-    seconds: dict[str, list[float]] = defaultdict(list)
-    for one in connections:
-        for phase, spent in one.phases.items():
-            seconds[phase].append(spent)
-    return {phase: spread(seconds[phase]) for phase in names.PHASES if phase in seconds}
-
-
-def _blockers(connections: Iterable[Connection]) -> tuple[Blocker, ...]:
-    victims: dict[tuple[str, str], list[Connection]] = defaultdict(list)
-    for one in connections:
-        if one.blocked_by:
-            holder = one.blocker.span.span_id if one.blocker else ""
-            victims[one.blocked_by, holder].append(one)
-    found = (
-        Blocker(activity, group[0].blocker, tuple(group))
-        for (activity, _), group in victims.items()
-    )
-    return tuple(sorted(found, key=lambda blocker: blocker.seconds, reverse=True))

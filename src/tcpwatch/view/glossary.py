@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from tcpwatch import names
@@ -54,3 +55,80 @@ ACTIVITIES: Final = {
     names.BLAME_SCHEDULER: "the server was ready, but its process got no time to run",
     names.BLAME_CONVOY: "many short connections were served one after another",
 }
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What happens in a phase: in the kernel, in Python, and what it means when it is long."""
+
+    kernel: str
+    python: str
+    long: str
+
+
+LESSONS: Final = {
+    names.ACCEPT_QUEUE: Lesson(
+        "The handshake is done; the kernel has put the connection into the listening socket's "
+        "accept queue. The client may already send. The queue has room for the backlog, and when "
+        "it is full the kernel drops what arrives.",
+        "Nothing runs yet: no code of yours or of the server's can see this wait. It ends when "
+        "get_request returns from accept.",
+        "The loop was away: serving somebody else itself, in somebody's TLS handshake, or without "
+        "CPU. Look at what blocked it.",
+    ),
+    names.TLS_HANDSHAKE: Lesson(
+        "Messages of the handshake go to and fro, at least once around.",
+        "SSLSocket.do_handshake. Where the listening socket is wrapped (werkzeug does that), it "
+        "runs inside accept, in the loop: one silent client stops everybody.",
+        "The client does not answer, or is far away. Threads do not help; TLS in front of the "
+        "server does.",
+    ),
+    names.DISPATCH: Lesson(
+        "For a thread or a process: clone.",
+        "From accept to the first line of the handler: verify_request, process_request, and the "
+        "start of the thread or the fork.",
+        "Starting threads takes long (no CPU, no GIL), a large process is forked, or the server "
+        "has a queue of its own.",
+    ),
+    names.IDLE: Lesson(
+        "The socket has nothing to read.",
+        "The handler waits in rfile.readline for the first byte of a request. Between two "
+        "requests of a keep-alive connection it is here too.",
+        "A browser that connected ahead of time, a health check, a client that takes its time. "
+        "Harmless with threads; with one thread it blocks everybody. A timeout on the handler ends "
+        "it.",
+    ),
+    names.READ_HEAD: Lesson(
+        "The bytes of the request line and the headers arrive.",
+        "parse_request reads them line by line.",
+        "A slow or hostile client, or a slow network.",
+    ),
+    names.APP: Lesson(
+        "Mostly nothing: the CPU runs Python, or your code waits for something else.",
+        "From run_wsgi into your view, up to the first byte that it returns.",
+        "Your view is slow, or it reads a body that arrives slowly (tcpwatch.request.body_wait).",
+    ),
+    names.RESPOND: Lesson(
+        "Bytes go into the send buffer and from there as fast as the client's window allows.",
+        "Writes to wfile, from the first to the last.",
+        "The client reads slowly (its receive window is closed), or the view produces its body "
+        "slowly.",
+    ),
+    names.DRAIN: Lesson(
+        "Whatever the client still sends is read and thrown away.",
+        "werkzeug waits up to 10 ms after each response for input that came too late.",
+        "It delays no answer, but holds the thread: with one thread no more than about 95 "
+        "connections a second.",
+    ),
+    names.CLOSE: Lesson(
+        "FIN goes out; what is not yet acknowledged stays with the kernel.",
+        "shutdown_request, close_request.",
+        "Seldom long; a lingering socket waits here for its last bytes.",
+    ),
+    names.HANDLE: Lesson(
+        "Whatever the handler makes of the socket.",
+        "The handler of a server that speaks no HTTP, from its first to its last line.",
+        "Only the handler knows.",
+    ),
+}
+"""What a reader of the Learn view is told about each phase."""

@@ -75,8 +75,8 @@ class Recording:
             self._changed.notify_all()
         return refused
 
-    def add_metrics(self, request: ExportMetricsServiceRequest) -> None:
-        """Store the request's points."""
+    def add_metrics(self, request: ExportMetricsServiceRequest) -> int:
+        """Store the request's points and return how many were refused: none."""
         points = decode.points(request)
         with self._changed:
             self._history.extend(points)
@@ -87,6 +87,7 @@ class Recording:
             for _ in range(len(self._latest) - (self._history.maxlen or 0)):
                 del self._latest[next(iter(self._latest))]
             self._changed.notify_all()
+        return 0
 
     def wait_until(self, predicate: Callable[[Recording], bool], timeout: float) -> bool:
         """Wait until `predicate(self)` holds, asking again whenever something arrives.

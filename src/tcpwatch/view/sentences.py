@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass
+
 from tcpwatch import names
 from tcpwatch.view import glossary
 from tcpwatch.view.connections import Connection, number
-from tcpwatch.view.findings import Blocker, Findings
+from tcpwatch.view.findings import NOTICEABLE, Blocker, Findings
 
 _DOING = {
     names.IDLE: "which had connected and sent nothing",
@@ -15,18 +18,71 @@ _DOING = {
 }
 
 
-def sentences(findings: Findings) -> list[str]:
+@dataclass(frozen=True)
+class Sentence:
+    """A finding in words, in parts: a connection among them stands for its name.
+
+    `blocker` is what it is about, if it is about one.
+    """
+
+    parts: tuple[str | Connection, ...]
+    blocker: Blocker | None = None
+
+    def __str__(self) -> str:
+        """Return it as text."""
+        said = "".join(part if isinstance(part, str) else who(part) for part in self.parts)
+        return said[:1].upper() + said[1:]
+
+
+def sentences(findings: Findings) -> list[Sentence]:
     """Return what happened on one server: who waited for whom, then what that cost."""
     named = sorted(findings.blockers, key=_longest_first)
     told = [_waited_for(blocker) for blocker in named if blocker.holder]
-    told += [words for words in (_turned_away(findings), _gave_up(findings)) if words]
+    told += [Sentence((words,)) for words in (_turned_away(findings), _gave_up(findings)) if words]
     told += [_waited_for(blocker) for blocker in named if not blocker.holder]
     if not told and findings.queue:
-        told.append(
+        calm = (
             f"Nobody waited: the longest of {count(findings.queue.count, 'connection')} was in "
             f"the queue for {duration(findings.queue.longest)}."
         )
+        told.append(Sentence((calm,)))
     return told
+
+
+def summary(findings: Findings) -> str:
+    """Return all of it in one sentence, "" if nothing was measured."""
+    if not findings.connections:
+        return ""
+    loop = (
+        f"the loop could not answer for {findings.loop_busy:.0%} of "
+        f"{duration(findings.loop_seconds)}; "
+        if findings.loop_seconds
+        else ""
+    )
+    said = (
+        f"{loop}{findings.waited} of {count(findings.connections, 'connection')} waited "
+        f"{duration(NOTICEABLE)} or more"
+    )
+    return _capital(said + _mostly(findings) + ".")
+
+
+def _mostly(findings: Findings) -> str:
+    """Name what most of the waiting was for, if it is one thing."""
+    waited: dict[str, float] = defaultdict(float)
+    for blocker in findings.blockers:
+        if blocker.holder and blocker.holder.asked:
+            waited[blocker.holder.asked] += blocker.seconds
+        elif blocker.holder:
+            waited["clients " + (doing(blocker.holder) or "that asked for nothing")] += (
+                blocker.seconds
+            )
+        else:
+            waited[""] += blocker.seconds
+    if not findings.waited or not waited:
+        return ""
+    most = max(waited, key=lambda what: waited[what])
+    together = duration(sum(waited.values()))
+    return f", {duration(waited[most])} of {together} together for {most}" if most else ""
 
 
 def compared(first_name: str, first: Findings, other_name: str, other: Findings) -> str:
@@ -79,33 +135,27 @@ def _longest_first(blocker: Blocker) -> float:
     return -(blocker.worst.queue_wait or 0.0)
 
 
-def _waited_for(blocker: Blocker) -> str:
-    worst = blocker.worst
-    said = (
-        f"{_capital(who(worst))} waited {duration(worst.queue_wait or 0.0)} "
-        f"before anybody answered its connection: {_because(blocker)}."
-    )
-    others = len(blocker.victims) - 1
-    if others:
-        said += f" {count(others, 'other client')} waited for the same reason."
-    return said
+def _waited_for(blocker: Blocker) -> Sentence:
+    waited = f" waited {duration(blocker.worst.queue_wait or 0.0)} before anybody answered its "
+    others = blocker.count - 1
+    more = f" {count(others, 'other client')} waited for the same reason." if others else ""
+    parts = (blocker.worst, waited + "connection: ", *_because(blocker), "." + more)
+    return Sentence(parts, blocker)
 
 
-def _because(blocker: Blocker) -> str:
+def _because(blocker: Blocker) -> tuple[str | Connection, ...]:
     if blocker.activity == names.BLAME_CONVOY:
         before = number(blocker.worst.span.attributes, names.BLOCKED_BY_COUNT)
         served = count(int(before), "other connection") if before else "the others"
-        return f"nobody was slow, but {served} had to be served first, one after another"
+        return (f"nobody was slow, but {served} had to be served first, one after another",)
     holder = blocker.holder
     if holder is None:
-        return glossary.ACTIVITIES.get(blocker.activity, blocker.activity)
+        return (glossary.ACTIVITIES.get(blocker.activity, blocker.activity),)
     slow = f", {doing(holder)}" if doing(holder) else ""
     if blocker.activity == names.LOOP_TLS_HANDSHAKE:
-        return (
-            "the one loop that answers new connections was still in the encryption handshake "
-            f"of {who(holder)}{slow}"
-        )
-    return f"the server has one thread, and it was busy with {who(holder)}{slow}"
+        loop = "the one loop that answers new connections was still in the encryption handshake of "
+        return (loop, holder, slow)
+    return ("the server has one thread, and it was busy with ", holder, slow)
 
 
 def _turned_away(findings: Findings) -> str:
@@ -120,13 +170,12 @@ def _turned_away(findings: Findings) -> str:
 
 
 def _gave_up(findings: Findings) -> str:
-    gone = [one for one in findings.connections if one.outcome == names.CLIENT_GONE_IN_QUEUE]
-    if not gone:
+    if not findings.gone:
         return ""
-    served = sum(bool(one.requests) for one in gone)
-    said = f"{count(len(gone), 'client')} gave up before anybody answered."
-    if served:
-        whom = "" if served == len(gone) else f" for {served} of them"
+    said = f"{count(findings.gone, 'client')} gave up before anybody answered."
+    if findings.gone_served:
+        everyone = findings.gone_served == findings.gone
+        whom = "" if everyone else f" for {findings.gone_served} of them"
         said += f" The server did the work{whom} all the same, and nobody read it."
     return said
 

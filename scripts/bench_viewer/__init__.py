@@ -1,0 +1,1 @@
+"""Measures the viewer: ingest, questions, frames."""

@@ -1,0 +1,11 @@
+// Questions to the viewer that served this page, and to nobody else.
+
+export async function ask(path, parameters = {}) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value !== undefined && value !== null && value !== "") query.set(name, value);
+  }
+  const response = await fetch(`/api/${path}?${query}`);
+  if (!response.ok) throw new Error(`the viewer answered ${response.status} to /api/${path}`);
+  return response.json();
+}

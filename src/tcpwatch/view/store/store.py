@@ -1,0 +1,196 @@
+"""What was received, kept: a thread-safe, bounded store in memory or in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tcpwatch.view.store import schema
+from tcpwatch.view.store.database import Database, StoreError
+from tcpwatch.view.store.dictionary import Dictionary, Series, Server
+from tcpwatch.view.store.metrics import of_metrics
+from tcpwatch.view.store.rows import Rows, of_traces
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+CAP = 512 * 1024 * 1024
+_PER_ROW = 120
+"""Bytes that a span or a point takes beside its body, measured; a body is all of its size."""
+_LEAVES = 0.15
+"""The share of the store that leaves at once when it is full."""
+
+
+class Store:
+    """Keeps the newest spans and points, the oldest out first.
+
+    A call that adds returns when the database has it; with a file that means: on the disk, and
+    there after a kill.
+
+    Args:
+        path: a DuckDB file, made if it is not there; None for memory.
+        cap: bytes to keep, about.
+
+    Raises:
+        StoreError: the file cannot be used. It is left as it was.
+    """
+
+    def __init__(self, path: Path | None = None, cap: int = CAP) -> None:
+        self._database = Database(path)
+        self._dictionary = Dictionary(self._database)
+        self._cap = cap
+        self._version = 0
+        self.trouble = ""
+        ((self._seq,),) = self.read(
+            "SELECT greatest((SELECT coalesce(max(seq), 0) FROM spans),"
+            " (SELECT coalesce(max(seq), 0) FROM points)) + 1"
+        )
+        ((self._evicted,),) = self.read("SELECT evicted FROM tcpwatch_store")
+        self._bytes = self._measured()
+
+    @property
+    def where(self) -> str:
+        """The file's name, or "memory"."""
+        return self._database.where
+
+    @property
+    def cap(self) -> int:
+        """Bytes that are kept, about."""
+        return self._cap
+
+    @property
+    def size(self) -> int:
+        """Bytes that are there, about."""
+        return self._bytes
+
+    @property
+    def evicted(self) -> int:
+        """How many spans had to leave for newer ones."""
+        return int(self._evicted)
+
+    @property
+    def version(self) -> int:
+        """A number that changes whenever something arrives or leaves."""
+        return self._version
+
+    @property
+    def servers(self) -> dict[int, Server]:
+        """The listeners seen, by number."""
+        return dict(self._dictionary.servers)
+
+    def series(self, *wanted: str) -> list[Series]:
+        """Return the series of the metrics of these names."""
+        return [one for one in list(self._dictionary.series.values()) if one.name in wanted]
+
+    def service(self, origin: int) -> str:
+        """Return the `service.name` of an origin."""
+        return self._dictionary.services.get(origin, "")
+
+    def add_traces(self, request: ExportTraceServiceRequest) -> int:
+        """Store the request's spans and return how many were refused.
+
+        Raises:
+            StoreError: they could not be written; none of them was.
+        """
+        return self._add(
+            lambda seq: of_traces(request, seq, self._dictionary.origin, self._dictionary.server)
+        )
+
+    def add_metrics(self, request: ExportMetricsServiceRequest) -> int:
+        """Store the request's points and return how many were refused.
+
+        Raises:
+            StoreError: they could not be written; none of them was.
+        """
+        return self._add(
+            lambda seq: of_metrics(
+                request, seq, self._dictionary.origin, self._dictionary.series_of
+            )
+        )
+
+    def read(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Return all rows of a query; callable from any thread.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        return self._database.read(statement, parameters)
+
+    def close(self) -> None:
+        """Close the database; a file then holds everything. Idempotent."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _add(self, made: Callable[[int], tuple[Rows, int]]) -> int:
+        with self._database.writing:
+            rows, refused = made(self._seq)
+            common = self._dictionary.taken()
+            statements = [
+                (schema.insertion(table), list(zip(*some, strict=True)))
+                for table, some in (*common.items(), *rows.items())
+                if some
+            ]
+            try:
+                self._database.write(
+                    [(text, [*map(list, columns)]) for text, columns in statements]
+                )
+            except StoreError as error:
+                # What was numbered for rows that are not there is numbered again from the file.
+                self._dictionary = Dictionary(self._database)
+                self.trouble = str(error)
+                raise
+            self.trouble = ""
+            arrived = [*rows.get("spans", ()), *rows.get("points", ())]
+            self._seq += len(arrived)
+            self._bytes += sum(_PER_ROW + len(row[-1]) for row in arrived)
+            if self._bytes > self._cap:
+                self._evict()
+            self._version += 1
+        return refused
+
+    def _measured(self) -> int:
+        ((total,),) = self.read(
+            f"SELECT sum({_PER_ROW} + octet_length(body))::BIGINT FROM"
+            " (SELECT body FROM spans UNION ALL SELECT body FROM points)"
+        )
+        return int(total or 0)
+
+    def _evict(self) -> None:
+        """Let the oldest leave: of every table what arrived before one point in time."""
+        goal = int(self._bytes - self._cap * (1 - _LEAVES))
+        ((limit,),) = self.read(
+            f"""SELECT min(seq) FROM (
+                SELECT seq, sum({_PER_ROW} + octet_length(body)) OVER (ORDER BY seq) AS upto
+                FROM (SELECT seq, body FROM spans UNION ALL SELECT seq, body FROM points)
+            ) WHERE upto > ?""",
+            [goal],
+        )
+        if limit is None:
+            return
+        ((leaving,),) = self.read("SELECT count(*) FROM spans WHERE seq < ?", [limit])
+        self._database.write(
+            [
+                *((f"DELETE FROM {table} WHERE seq < ?", [limit]) for table in schema.AGING),
+                ("UPDATE tcpwatch_store SET evicted = evicted + ?", [leaving]),
+            ]
+        )
+        self._evicted += leaving
+        self._database.checkpoint()
+        self._bytes = self._measured()

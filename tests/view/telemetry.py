@@ -1,0 +1,148 @@
+"""Writes the telemetry of a server, span by span, as tcpwatch would send it."""
+
+from __future__ import annotations
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tcpwatch import names
+from tcpwatch.view.web.otlp import Sink
+
+SECOND = 1_000_000_000
+Plain = str | int | float
+
+
+def pairs(attributes: dict[str, Plain]) -> list[KeyValue]:
+    made = []
+    for key, value in attributes.items():
+        pair = KeyValue(key=key)
+        if isinstance(value, str):
+            pair.value.string_value = value
+        elif isinstance(value, int):
+            pair.value.int_value = value
+        else:
+            pair.value.double_value = value
+        made.append(pair)
+    return made
+
+
+class Server:
+    """Writes the telemetry of one server as tcpwatch would send it."""
+
+    def __init__(self, store: Sink, service: str = "shop", began: float = 100.0) -> None:
+        self.store = store
+        self.service = service
+        self.began = began
+
+    def _send(self, name: str, trace: int, span: int, **fields: object) -> Span:
+        request = ExportTraceServiceRequest()
+        of_resource = request.resource_spans.add()
+        of_resource.resource.attributes.extend(pairs({"service.name": self.service}))
+        scope = of_resource.scope_spans.add()
+        scope.scope.name = names.SCOPE
+        attributes = fields.pop("attributes")
+        assert isinstance(attributes, dict)
+        parent = fields.pop("parent", 0)
+        link = fields.pop("link", 0)
+        start, seconds = fields.pop("start", 0.0), fields.pop("seconds", 0.0)
+        assert isinstance(start, (int, float))
+        assert isinstance(seconds, (int, float))
+        assert isinstance(parent, int)
+        assert isinstance(link, int)
+        made = scope.spans.add(
+            name=name,
+            kind=Span.SPAN_KIND_SERVER if fields.pop("server", False) else Span.SPAN_KIND_INTERNAL,
+            trace_id=trace.to_bytes(16, "big"),
+            span_id=span.to_bytes(8, "big"),
+            parent_span_id=parent.to_bytes(8, "big") if parent else b"",
+            start_time_unix_nano=int((self.began + start) * SECOND),
+            end_time_unix_nano=int((self.began + start + seconds) * SECOND),
+            attributes=pairs(attributes),
+        )
+        if link:
+            made.links.add(trace_id=link.to_bytes(16, "big"), span_id=link.to_bytes(8, "big"))
+        self.store.add_traces(request)
+        return made
+
+    def connection(
+        self,
+        number: int,
+        phases: dict[str, float],
+        *,
+        start: float = 0.0,
+        outcome: str = names.COMPLETED,
+        link: int = 0,
+        **more: Plain,
+    ) -> None:
+        """A connection with trace and span id `number`, from port 40000 + number."""
+        attributes: dict[str, Plain] = {
+            names.NETWORK_PEER_ADDRESS: "127.0.0.1",
+            names.NETWORK_PEER_PORT: 40_000 + number,
+            names.CONNECTION_ID: f"{number:x}",
+            names.CONNECTION_OUTCOME: outcome,
+            names.DISPATCH_KIND: names.INLINE,
+            names.ACCEPT_QUEUE_DEPTH: number,
+            names.ACCEPT_QUEUE_LIMIT: 16,
+            **{names.PHASE_PREFIX + phase: spent for phase, spent in phases.items()},
+            **{names.SCOPE + "." + key.replace("__", "."): value for key, value in more.items()},
+        }
+        self._send(
+            names.SPAN_TCP,
+            number,
+            number,
+            start=start,
+            seconds=sum(spent for spent in phases.values() if 0 <= spent < 1e6),
+            attributes=attributes,
+            link=link,
+        )
+
+    def request(
+        self, number: int, path: str, *, parent: int = 0, link: int = 0, agent: str = ""
+    ) -> None:
+        """A request of connection `number`, tied to it by the given parent or link, or by id."""
+        self._send(
+            f"GET {path}",
+            parent or 1000 + number,
+            2000 + number,
+            server=True,
+            parent=parent,
+            link=link,
+            attributes={
+                names.HTTP_REQUEST_METHOD: "GET",
+                names.URL_PATH: path,
+                names.CONNECTION_ID: f"{number:x}",
+                names.HTTP_RESPONSE_STATUS_CODE: 200,
+                names.USER_AGENT_ORIGINAL: agent,
+            },
+        )
+
+    def total(self, name: str, value: float, **attributes: str) -> None:
+        """A cumulative sum of one series."""
+        request = ExportMetricsServiceRequest()
+        of_resource = request.resource_metrics.add()
+        of_resource.resource.attributes.extend(pairs({"service.name": self.service}))
+        metric = of_resource.scope_metrics.add().metrics.add(name=name)
+        point = metric.sum.data_points.add(as_double=value)
+        for key, text in attributes.items():
+            point.attributes.append(
+                KeyValue(key=key.replace("__", "."), value=AnyValue(string_value=text))
+            )
+        self.store.add_metrics(request)
+
+
+def blocked(server: Server) -> None:
+    """Client A is served for a second, client B waits 0.9 s of it."""
+    server.connection(1, {names.ACCEPT_QUEUE: 0.0, names.APP: 1.0})
+    server.request(1, "/slow", parent=1, agent="client A")
+    server.connection(
+        2,
+        {names.ACCEPT_QUEUE: 0.9, names.APP: 0.01},
+        start=0.1,
+        blocked_by__activity=names.LOOP_INLINE,
+        blocked_by__connection__id="1",
+    )
+    server.request(2, "/fast", parent=2, agent="client B")
