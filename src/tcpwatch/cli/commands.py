@@ -6,19 +6,28 @@ import click
 from rich.console import Console
 
 from tcpwatch.cli import demo as play
+from tcpwatch.cli.manual import INTERRUPTED, Group
+from tcpwatch.cli.run import run
 from tcpwatch.cli.servers import ServerFailedError
 
-_INTERRUPTED = 130
-"""What a shell reports for a command that Ctrl-C ended."""
 
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tcpwatch")
 def tcpwatch() -> None:
     """See what happens to TCP connections before, around and after your Flask view."""
 
 
-@tcpwatch.command()
+tcpwatch.add_command(run)
+
+
+@tcpwatch.command(
+    examples=("tcpwatch demo", "tcpwatch demo --seconds 5"),
+    exit_codes={
+        0: "the telemetry of all servers arrived",
+        1: "it did not, or a server did not start",
+        INTERRUPTED: "Ctrl-C",
+    },
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(2, 120),
@@ -32,14 +41,10 @@ def demo(seconds: float) -> None:
     Starts Flask servers with tcpwatch in processes of their own (one thread, many threads, TLS),
     plays clients against them, and prints what the servers' telemetry says about them. Everything
     stays on this machine and is stopped at the end.
-
-    Exit code: 0 when the telemetry of all servers arrived, 1 otherwise, 130 after Ctrl-C.
     """
     try:
         complete = play.run(Console(highlight=False), seconds)
     except ServerFailedError as failed:
         raise click.ClickException(str(failed)) from failed
-    except KeyboardInterrupt:
-        raise SystemExit(_INTERRUPTED) from None
     if not complete:
         raise click.ClickException("a server's telemetry did not arrive; what did is above")
