@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 
 from tcpwatch.cli import demo as play
+from tcpwatch.cli.doctor import doctor
 from tcpwatch.cli.explain import explain
 from tcpwatch.cli.manual import INTERRUPTED, Group
 from tcpwatch.cli.run import run
@@ -20,6 +21,7 @@ def tcpwatch() -> None:
 
 tcpwatch.add_command(run)
 tcpwatch.add_command(explain)
+tcpwatch.add_command(doctor)
 
 
 @tcpwatch.command(

@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from tcpwatch import names
 from tcpwatch.view import messages
-from tcpwatch.view.connections import Connection, join, text
+from tcpwatch.view.connections import Connection, text
 from tcpwatch.view.recording import Recording
 
 
@@ -77,7 +77,11 @@ def _take(line: bytes, recording: Recording) -> None:
 
 def measure(recording: Recording, server: str) -> Measured:
     """Return the figures of the connections to servers of this class; of all, if there are none."""
-    every = join(recording.spans)
+    every = [
+        Connection(span)
+        for span in recording.spans
+        if span.name in (names.SPAN_TCP, names.SPAN_UNIX) and span.scope == names.SCOPE
+    ]
     chosen = [one for one in every if _server(one) == server] or every
     seconds: dict[str, list[float]] = defaultdict(list)
     for connection in chosen:
