@@ -11,6 +11,7 @@ from tcpwatch.cli.explain import explain
 from tcpwatch.cli.manual import INTERRUPTED, Group
 from tcpwatch.cli.run import run
 from tcpwatch.cli.servers import ServerFailedError
+from tcpwatch.cli.top import top
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,6 +23,7 @@ def tcpwatch() -> None:
 tcpwatch.add_command(run)
 tcpwatch.add_command(explain)
 tcpwatch.add_command(doctor)
+tcpwatch.add_command(top)
 
 
 @tcpwatch.command(

@@ -60,6 +60,7 @@ def explain(
     """
     from tcpwatch.cli.chain import measured, steps, subject, told
     from tcpwatch.cli.chain.markdown import report
+    from tcpwatch.cli.otlp_lines import UnreadableError
     from tcpwatch.patches.selection import class_name
 
     if processes is not None and threaded:
@@ -75,7 +76,7 @@ def explain(
             if recording is not None
             else None
         )
-    except (OSError, measured.UnreadableError) as error:
+    except (OSError, UnreadableError) as error:
         raise click.ClickException(str(error)) from error
     chain = steps.walk(found)
     if markdown:

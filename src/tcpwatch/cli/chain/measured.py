@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-)
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
 from tcpwatch import names
-from tcpwatch.view import messages
+from tcpwatch.cli import otlp_lines
 from tcpwatch.view.connections import Connection, text
 from tcpwatch.view.recording import Recording
-
-
-class UnreadableError(Exception):
-    """The file is no recording; the message says where it stops being one."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +33,7 @@ class Measured:
 
 
 def read(file: Path) -> Recording:
-    """Read OTLP as JSON, one export request in each line: the collector's file format.
+    """Read a file of OTLP JSON lines.
 
     Raises:
         OSError: the file cannot be read.
@@ -51,28 +41,8 @@ def read(file: Path) -> Recording:
     """
     recording = Recording()
     with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    _take(line, recording)
-                except ValueError as error:
-                    raise UnreadableError(
-                        f"{file}, line {number}: expected OTLP as JSON, one request in a line"
-                        f" ({error})"
-                    ) from error
+        otlp_lines.read(lines, str(file), recording)
     return recording
-
-
-def _take(line: bytes, recording: Recording) -> None:
-    kinds = json.loads(line)
-    if not isinstance(kinds, dict):
-        raise messages.GarbageError(f"found {type(kinds).__name__}")
-    if "resourceSpans" in kinds:
-        recording.add_traces(messages.decode(line, messages.JSON, ExportTraceServiceRequest()))
-    elif "resourceMetrics" in kinds:
-        recording.add_metrics(messages.decode(line, messages.JSON, ExportMetricsServiceRequest()))
-    elif "resourceLogs" not in kinds:
-        raise messages.GarbageError(f"found {', '.join(sorted(kinds)[:3]) or 'nothing'}")
 
 
 def measure(recording: Recording, server: str) -> Measured:
