@@ -13,23 +13,33 @@ from rich.console import Console
 from tcpwatch.cli import demo as play
 from tcpwatch.cli import report as reporting
 from tcpwatch.cli import view as viewing
+from tcpwatch.cli.doctor import doctor
+from tcpwatch.cli.explain import explain
+from tcpwatch.cli.manual import INTERRUPTED, Group
+from tcpwatch.cli.run import run
 from tcpwatch.cli.servers import ServerFailedError
+from tcpwatch.cli.top import top
 from tcpwatch.view.store import StoreError
 from tcpwatch.view.store.files import NotARecordingError
 from tcpwatch.view.viewer import GRPC_PORT, HTTP_PORT
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_INTERRUPTED = 130
-"""What a shell reports for a command that Ctrl-C ended."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tcpwatch")
 def tcpwatch() -> None:
     """See what happens to TCP connections before, around and after your Flask view."""
 
 
-@tcpwatch.command()
+@tcpwatch.command(
+    examples=(
+        "tcpwatch view                   # live, where servers send to by default",
+        "tcpwatch view --db today.db     # keep it; a later view shows it again",
+        "tcpwatch view recording.jsonl   # look at what somebody sent you",
+    ),
+    exit_codes={0: "after Ctrl-C or SIGTERM", 1: "a port or a file cannot be used"},
+)
 @click.argument("recordings", nargs=-1, type=_FILE)
 @click.option("--db", type=click.Path(dir_okay=False, path_type=Path), help="Keep it in this file.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -56,20 +66,19 @@ def view(
 
     Listens where an OpenTelemetry collector would, so a server needs no other setting than usual.
     RECORDINGS are files of OTLP JSON lines to begin with, as the page exports them.
-
-    \b
-    tcpwatch view                   # live, from OTEL_EXPORTER_OTLP_ENDPOINT's default
-    tcpwatch view --db today.db     # keep it; a later view shows it again
-    tcpwatch view recording.jsonl   # look at what somebody sent you
-
-    Exit code: 0 after Ctrl-C or SIGTERM, 1 if a port or a file cannot be used.
-    """  # noqa: D301  # \b makes click keep the lines that follow
+    """
     wanted = viewing.Wanted(db, recordings, host, port, grpc_port, max_mb * 1024 * 1024, allow_host)
     with _plainly():
         viewing.run(Console(highlight=False), wanted)
 
 
-@tcpwatch.command()
+@tcpwatch.command(
+    examples=(
+        "tcpwatch report http://localhost:4318",
+        "tcpwatch report recording.jsonl --html report.html",
+    ),
+    exit_codes={0: "said what happened", 1: "there is nothing to report on"},
+)
 @click.argument("source", metavar="FILE|URL")
 @click.option("--html", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write this.")
 def report(source: str, out: Path | None) -> None:
@@ -77,13 +86,7 @@ def report(source: str, out: Path | None) -> None:
 
     FILE is a recording (OTLP JSON lines) or a database of `tcpwatch view --db`, URL is a viewer
     that runs. With --html it is one file that needs nothing else.
-
-    \b
-    tcpwatch report http://localhost:4318
-    tcpwatch report recording.jsonl --html report.html
-
-    Exit code: 0, or 1 if there is nothing to report on.
-    """  # noqa: D301  # \b makes click keep the lines that follow
+    """
     with _plainly():
         found = reporting.run(Console(highlight=False), source, out)
     if not found:
@@ -105,7 +108,20 @@ def _plainly() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
-@tcpwatch.command()
+tcpwatch.add_command(run)
+tcpwatch.add_command(explain)
+tcpwatch.add_command(doctor)
+tcpwatch.add_command(top)
+
+
+@tcpwatch.command(
+    examples=("tcpwatch demo", "tcpwatch demo --seconds 5"),
+    exit_codes={
+        0: "the telemetry of all servers arrived",
+        1: "it did not, or a server did not start",
+        INTERRUPTED: "Ctrl-C",
+    },
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(2, 120),
@@ -125,15 +141,11 @@ def demo(seconds: float, stay: bool | None) -> None:
     Starts Flask servers with tcpwatch in processes of their own (one thread, many threads, TLS),
     plays clients against them, and prints what the servers' telemetry says about them. The viewer's
     page shows the same, live. Everything stays on this machine and is stopped at the end.
-
-    Exit code: 0 when the telemetry of all servers arrived, 1 otherwise, 130 after Ctrl-C.
     """
     try:
         console = Console(highlight=False)
         complete = play.run(console, seconds, stay=console.is_terminal if stay is None else stay)
     except ServerFailedError as failed:
         raise click.ClickException(str(failed)) from failed
-    except KeyboardInterrupt:
-        raise SystemExit(_INTERRUPTED) from None
     if not complete:
         raise click.ClickException("a server's telemetry did not arrive; what did is above")

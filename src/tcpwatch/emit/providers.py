@@ -184,15 +184,21 @@ class _Made(NamedTuple):
     setting: str
 
 
+def otlp_exporter(signal: str) -> Callable[..., Any] | None:
+    """Return what makes the OTLP exporter of a signal, None (and a log line) if it is missing."""
+    return _load(signal, "otlp_proto_grpc" if protocol(signal) == "grpc" else "otlp_proto_http")
+
+
 def _exporters(signal: str) -> list[_Made]:
     """Make the exporters that OTEL_<SIGNAL>_EXPORTER names, as far as they are installed."""
     made: list[_Made] = []
     for name in _chosen(signal):
-        entry, where, setting = name, name, f"OTEL_{signal.upper()}_EXPORTER"
         if name == "otlp":
-            entry = "otlp_proto_grpc" if protocol(signal) == "grpc" else "otlp_proto_http"
+            make = otlp_exporter(signal)
             where, setting = endpoint(signal), "OTEL_EXPORTER_OTLP_ENDPOINT"
-        make = _load(signal, entry)
+        else:
+            make = _load(signal, name)
+            where, setting = name, f"OTEL_{signal.upper()}_EXPORTER"
         if make is not None:
             made.append(_Made(make(), signal, where, setting))
     return made

@@ -1,0 +1,1 @@
+"""`tcpwatch run`: how a program comes to be watched without a change to it."""

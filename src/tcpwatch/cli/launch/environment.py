@@ -1,0 +1,43 @@
+"""The environment of a watched program: what it gets from us, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from tcpwatch.emit.providers import DEFAULT_ENDPOINTS
+
+BOOTSTRAP: Final = Path(__file__).with_name("bootstrap")
+
+LIVE: Final = {"OTEL_METRIC_EXPORT_INTERVAL": "1000", "OTEL_BSP_SCHEDULE_DELAY": "500"}
+"""Milliseconds between two exports. The SDK's (60 s, 5 s) are for a collector of many programs;
+who has named no endpoint looks at one program on this machine, and wants to see it live."""
+
+
+def watched(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment in which every Python, and its children, load the bootstrap."""
+    shared = str(BOOTSTRAP)
+    paths = environ.get("PYTHONPATH", "").split(os.pathsep) if environ.get("PYTHONPATH") else []
+    path = os.pathsep.join([shared, *(entry for entry in paths if entry != shared)])
+    live = {} if endpoints(environ) else LIVE
+    return {**live, **environ, "PYTHONPATH": path}
+
+
+def endpoints(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that say where telemetry goes, as far as they are set."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name.startswith("OTEL_EXPORTER_OTLP") and name.endswith("ENDPOINT") and value.strip()
+    }
+
+
+def leads_here(environ: Mapping[str, str]) -> bool:
+    """Say whether telemetry goes to where a viewer on this machine listens."""
+    here = DEFAULT_ENDPOINTS["http/protobuf"]
+    places = {
+        value.rstrip("/").replace("127.0.0.1", "localhost") for value in endpoints(environ).values()
+    }
+    return places <= {here}

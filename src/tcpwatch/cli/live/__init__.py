@@ -1,0 +1,1 @@
+"""`tcpwatch top`: the servers' own metrics, as they come, in a terminal."""
