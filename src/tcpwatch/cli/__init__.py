@@ -13,6 +13,8 @@ def main() -> None:
     """
     try:
         from tcpwatch.cli.commands import tcpwatch
+
+        tcpwatch(prog_name="tcpwatch")
     except ModuleNotFoundError as missing:
         if missing.name and missing.name.startswith("tcpwatch"):
             raise
@@ -21,4 +23,3 @@ def main() -> None:
             file=sys.stderr,
         )
         raise SystemExit(2) from None
-    tcpwatch(prog_name="tcpwatch")

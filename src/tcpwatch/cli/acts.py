@@ -17,6 +17,8 @@ from tcpwatch.cli.clients import (
     together,
 )
 
+USUAL_SECONDS = 15.0
+
 BACKLOG = 16
 BURST = 50
 

@@ -1,4 +1,7 @@
-"""The command line's commands; each only turns arguments into a call and its result into a code."""
+"""The command line's commands; each only turns arguments into a call and its result into a code.
+
+What a command needs is imported when it runs: `tcpwatch run` is to start a program, soon.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,13 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from tcpwatch.cli import demo as play
-from tcpwatch.cli import report as reporting
-from tcpwatch.cli import view as viewing
+from tcpwatch.cli.acts import USUAL_SECONDS
 from tcpwatch.cli.doctor import doctor
 from tcpwatch.cli.explain import explain
 from tcpwatch.cli.manual import INTERRUPTED, Group
 from tcpwatch.cli.run import run
-from tcpwatch.cli.servers import ServerFailedError
 from tcpwatch.cli.top import top
-from tcpwatch.view.store import StoreError
-from tcpwatch.view.store.files import NotARecordingError
-from tcpwatch.view.viewer import GRPC_PORT, HTTP_PORT
+from tcpwatch.view import GRPC_PORT, HTTP_PORT
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -67,6 +65,8 @@ def view(
     Listens where an OpenTelemetry collector would, so a server needs no other setting than usual.
     RECORDINGS are files of OTLP JSON lines to begin with, as the page exports them.
     """
+    from tcpwatch.cli import view as viewing
+
     wanted = viewing.Wanted(db, recordings, host, port, grpc_port, max_mb * 1024 * 1024, allow_host)
     with _plainly():
         viewing.run(Console(highlight=False), wanted)
@@ -87,6 +87,8 @@ def report(source: str, out: Path | None) -> None:
     FILE is a recording (OTLP JSON lines) or a database of `tcpwatch view --db`, URL is a viewer
     that runs. With --html it is one file that needs nothing else.
     """
+    from tcpwatch.cli import report as reporting
+
     with _plainly():
         found = reporting.run(Console(highlight=False), source, out)
     if not found:
@@ -96,6 +98,9 @@ def report(source: str, out: Path | None) -> None:
 @contextlib.contextmanager
 def _plainly() -> Iterator[None]:
     """What can go wrong with files and ports is a sentence, not a traceback."""
+    from tcpwatch.view.store import StoreError
+    from tcpwatch.view.store.files import NotARecordingError
+
     try:
         yield
     except OSError as error:
@@ -125,7 +130,7 @@ tcpwatch.add_command(top)
 @click.option(
     "--seconds",
     type=click.FloatRange(2, 120),
-    default=play.USUAL_SECONDS,
+    default=USUAL_SECONDS,
     show_default=True,
     help="How long the clients play, about.",
 )
@@ -142,6 +147,9 @@ def demo(seconds: float, stay: bool | None) -> None:
     plays clients against them, and prints what the servers' telemetry says about them. The viewer's
     page shows the same, live. Everything stays on this machine and is stopped at the end.
     """
+    from tcpwatch.cli import demo as play
+    from tcpwatch.cli.servers import ServerFailedError
+
     try:
         console = Console(highlight=False)
         complete = play.run(console, seconds, stay=console.is_terminal if stay is None else stay)

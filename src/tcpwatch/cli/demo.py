@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from tcpwatch.cli import anonymous_tls, story
-from tcpwatch.cli.acts import ACTS, Act
+from tcpwatch.cli.acts import ACTS, USUAL_SECONDS, Act
 from tcpwatch.cli.clients import Door
 from tcpwatch.cli.pictures import indented
 from tcpwatch.cli.servers import SampleServer, ServerFailedError
@@ -18,8 +18,6 @@ from tcpwatch.view.findings import Findings, find
 from tcpwatch.view.queries.chosen import Chosen
 from tcpwatch.view.store import Store
 from tcpwatch.view.viewer import Viewer
-
-USUAL_SECONDS = 15.0
 
 
 def run(console: Console, seconds: float, *, stay: bool) -> bool:

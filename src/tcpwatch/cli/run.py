@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from tcpwatch import settings
-from tcpwatch.cli.launch import environment, program
+from tcpwatch.cli.launch import company, environment, program
 from tcpwatch.cli.launch.program import (
     NOT_EXECUTABLE,
     NOT_FOUND,
@@ -18,6 +18,7 @@ from tcpwatch.cli.launch.program import (
     CannotRunError,
     Program,
 )
+from tcpwatch.cli.live.viewers import is_viewer
 from tcpwatch.cli.manual import Command
 
 
@@ -28,18 +29,23 @@ from tcpwatch.cli.manual import Command
     examples=(
         "tcpwatch run -- flask --app hello run --debug",
         "tcpwatch run -- python app.py",
-        "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 tcpwatch run -- python -m package",
+        "tcpwatch run --view -- python -m package",
+        "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 tcpwatch run -- flask run",
     ),
     exit_codes={
         "the command's": "once it has been started",
         2: "a wrong option, or a TCPWATCH_* variable that says nothing",
-        NOT_WATCHED: "it cannot be watched: a Python without tcpwatch, python -I, -E or -S",
+        NOT_WATCHED: "it cannot be watched: a Python without tcpwatch, python -I, -E or -S, or no"
+        " viewer where --view wants one",
         NOT_EXECUTABLE: "it cannot be executed",
         NOT_FOUND: "it is not there",
     },
 )
+@click.option("--view", is_flag=True, help="Start the viewer beside it, until the command ends.")
+@click.option("--keep-view", is_flag=True, help="The same, and leave the viewer running.")
+@click.option("--view-port", default=4318, show_default=True, help="The viewer's port.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] CMD...")
-def run(command: tuple[str, ...]) -> None:
+def run(command: tuple[str, ...], view: bool, keep_view: bool, view_port: int) -> None:
     """Run any Python command with tcpwatch installed, without a change to it.
 
     The command takes the place of this process: its exit code, signals and terminal are its own.
@@ -54,7 +60,8 @@ def run(command: tuple[str, ...]) -> None:
             program.ask(found)
         elif chosen.banner:
             _say(f"{found.name} is not run by Python; Python programs that it starts are watched")
-        _become(found)
+        viewer = _viewer(view_port, keep=keep_view) if view or keep_view else ""
+        _become(found, viewer)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     except CannotRunError as error:
@@ -62,7 +69,25 @@ def run(command: tuple[str, ...]) -> None:
         raise SystemExit(error.code) from None
 
 
-def _become(found: Program) -> NoReturn:
+def _viewer(port: int, *, keep: bool) -> str:
+    """See to it that a viewer listens, and return its address."""
+    address = f"http://127.0.0.1:{port}"
+    past = environment.elsewhere(os.environ, address)
+    if past:
+        raise click.UsageError(f"{past[0]} sends telemetry elsewhere; unset it for --view")
+    if is_viewer(address):
+        _say(f"the viewer that runs already shows it: {address}")
+        return address
+    try:
+        company.bring(port, keep=keep)
+    except company.NoViewerError as error:
+        raise CannotRunError(NOT_WATCHED, f"the viewer did not start: {error}") from error
+    until = "stays" if keep else "ends with the command"
+    _say(f"the viewer shows it, and {until}: {address}")
+    return address
+
+
+def _become(found: Program, viewer: str) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     for name in ("SIGPIPE", "SIGXFSZ"):
@@ -71,7 +96,7 @@ def _become(found: Program) -> NoReturn:
             signal.signal(getattr(signal, name), signal.SIG_DFL)
     try:
         os.execve(  # noqa: S606  # what the person has asked for
-            found.path, found.arguments, environment.watched(os.environ)
+            found.path, found.arguments, environment.watched(os.environ, viewer)
         )
     except OSError as error:
         reason = f"{found.path} cannot be executed: {error.strerror}"

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tcpwatch.view import GRPC_PORT, HTTP_PORT
 from tcpwatch.view.store import Store
 from tcpwatch.view.store.files import read_lines
-from tcpwatch.view.viewer import GRPC_PORT, HTTP_PORT, Viewer
+from tcpwatch.view.viewer import Viewer
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from tcpwatch.view import HTTP_PORT
 from tcpwatch.view.store import Store
 from tcpwatch.view.web.app import application
 from tcpwatch.view.web.otlp import MAX_BODY
@@ -14,8 +15,6 @@ from tcpwatch.view.web.serving import Serving
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-HTTP_PORT = 4318
-GRPC_PORT = 4317
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from tcpwatch.emit.providers import DEFAULT_ENDPOINTS
-
 BOOTSTRAP: Final = Path(__file__).with_name("bootstrap")
 
 LIVE: Final = {"OTEL_METRIC_EXPORT_INTERVAL": "1000", "OTEL_BSP_SCHEDULE_DELAY": "500"}
@@ -16,13 +14,18 @@ LIVE: Final = {"OTEL_METRIC_EXPORT_INTERVAL": "1000", "OTEL_BSP_SCHEDULE_DELAY":
 who has named no endpoint looks at one program on this machine, and wants to see it live."""
 
 
-def watched(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment in which every Python, and its children, load the bootstrap."""
+def watched(environ: Mapping[str, str], viewer: str = "") -> dict[str, str]:
+    """Return the environment in which every Python, and its children, load the bootstrap.
+
+    `viewer` is the address that telemetry goes to, "" to leave that to the variables.
+    """
     shared = str(BOOTSTRAP)
     paths = environ.get("PYTHONPATH", "").split(os.pathsep) if environ.get("PYTHONPATH") else []
     path = os.pathsep.join([shared, *(entry for entry in paths if entry != shared)])
-    live = {} if endpoints(environ) else LIVE
-    return {**live, **environ, "PYTHONPATH": path}
+    added = {} if endpoints(environ) else dict(LIVE)
+    if viewer and not endpoints(environ):
+        added["OTEL_EXPORTER_OTLP_ENDPOINT"] = viewer
+    return {**added, **environ, "PYTHONPATH": path}
 
 
 def endpoints(environ: Mapping[str, str]) -> dict[str, str]:
@@ -34,10 +37,11 @@ def endpoints(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def leads_here(environ: Mapping[str, str]) -> bool:
-    """Say whether telemetry goes to where a viewer on this machine listens."""
-    here = DEFAULT_ENDPOINTS["http/protobuf"]
-    places = {
-        value.rstrip("/").replace("127.0.0.1", "localhost") for value in endpoints(environ).values()
-    }
-    return places <= {here}
+def elsewhere(environ: Mapping[str, str], viewer: str) -> list[str]:
+    """Return those of the variables that send telemetry past a viewer's address."""
+    here = {viewer, viewer.replace("127.0.0.1", "localhost")}
+    return [
+        f"{name}={value}"
+        for name, value in endpoints(environ).items()
+        if not value.strip().rstrip("/").startswith(tuple(here))
+    ]

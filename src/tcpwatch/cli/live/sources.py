@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import time
 import urllib.error
 import urllib.request
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from tcpwatch.cli import otlp_lines
+from tcpwatch.cli.live.viewers import is_viewer
 from tcpwatch.view.receiver import Receiver
 from tcpwatch.view.recording import Recording
 
@@ -110,17 +110,6 @@ class Viewer:
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-def is_viewer(address: str) -> bool:
-    """Say whether a viewer answers at an http:// or https:// address."""
-    if not address.startswith(("http://", "https://")):
-        return False
-    try:
-        with urllib.request.urlopen(f"{address}/api/state", timeout=_PATIENCE) as answer:  # noqa: S310  # http(s) only
-            return "servers" in json.load(answer)
-    except (OSError, ValueError):
-        return False
 
 
 def find(address: str | None, host: str, port: int) -> Source:
