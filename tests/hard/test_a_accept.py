@@ -163,8 +163,11 @@ def test_out_of_descriptors_every_failure_is_counted(spin: dict[str, Any]) -> No
     assert spin["errors"] == {"EMFILE": spin["turns"]}
 
 
+@pytest.mark.alone
 @pytest.mark.xfail(
-    strict=False, reason="about 3.3 µs are measured on CPython 3.11; the bar is 3 µs"
+    sys.version_info < (3, 11),
+    strict=False,
+    reason="CPython 3.10 takes 2.9 µs, which a busy machine makes more than the bar of 3",
 )
 def test_out_of_descriptors_a_failed_accept_costs_little(spin: dict[str, Any]) -> None:
     """On top of the bare server's turn ours costs at most 3 µs."""
@@ -174,7 +177,7 @@ def test_out_of_descriptors_a_failed_accept_costs_little(spin: dict[str, Any]) -
 
 def test_out_of_descriptors_is_told_once() -> None:
     """A spin of a second or more is one line of ours, not one for each failure."""
-    stderr = spun(1, 200_000)["stderr"]
+    stderr = spun(1, 500_000)["stderr"]
     assert stderr.count("EMFILE") == 1, stderr
 
 

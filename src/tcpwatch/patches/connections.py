@@ -32,7 +32,9 @@ _CLOSING: Final = 9
 
 def _get_began(server: Any, *args: Any, **kwargs: Any) -> Loop | None:
     loop = hub.loops.get(id(server))
-    if loop is None or loop.getting or not loop.running or loop.thread_id != get_ident():
+    if loop is None or loop.getting:
+        return None
+    if not loop.spinning and not (loop.running and loop.thread_id == get_ident()):
         return None
     loop.getting = True
     return loop

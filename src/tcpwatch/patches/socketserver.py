@@ -90,8 +90,11 @@ def _by_hand_ended(loop: Loop, result: Any, error: BaseException | None) -> None
 
 
 def _woken(server: Any) -> Loop | None:
+    loop = hub.loops.get(id(server))
+    if loop is not None and loop.spinning:
+        return None
     loop = _here(server)
-    if loop is None or loop.spinning:
+    if loop is None:
         return None
     loop.leave_select(clock(), names.LOOP_ACCEPT)
     return loop

@@ -140,13 +140,11 @@ def hide(error: BaseException) -> None:
     while trace is not None and trace.tb_frame.f_code.co_filename in _OURS:
         trace = trace.tb_next
     error.__traceback__ = trace
-    while trace is not None:
-        following = trace.tb_next
-        while following is not None and following.tb_frame.f_code.co_filename in _OURS:
-            following = following.tb_next
-        if following is not trace.tb_next:
-            trace.tb_next = following
-        trace = following
+    while trace is not None and (following := trace.tb_next) is not None:
+        if following.tb_frame.f_code.co_filename in _OURS:
+            trace.tb_next = following.tb_next
+        else:
+            trace = following
 
 
 _OURS: set[str] = {__file__}
