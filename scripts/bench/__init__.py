@@ -1,0 +1,1 @@
+"""What tcpwatch costs, beside a server without it and beside OpenTelemetry's own instrumentation."""
