@@ -1,31 +1,28 @@
 """Instructions per request, counted by valgrind: the same on a busy machine as on a quiet one.
 
-Each rung's server runs under cachegrind twice, once with FEW requests and once with MANY; the
-difference, per request, is what a request costs. Start and end are in both and cancel out. All
-work of the process and its children counts, whenever it is done:
+Each rung's server runs under valgrind twice, with 150 requests and with 550; the difference is
+what 400 requests cost. Start and end are in both and cancel out. All work of the process and its
+children counts, whenever it is done:
 
-- Before it ends the server exports everything it holds, in both runs, so what is put off is
-  counted with the requests that have caused it.
-- Spans leave in batches of 512, the SDK's default, as on a busy server; the rest leaves at the end.
-- What is done once in so many seconds is not a request's cost. valgrind runs a program some fifty
-  times slower, so all waits of the server's threads are stretched by 50, and so are tcpwatch's
-  thresholds in seconds: an interval lasts as many requests as it would on a busy server.
+- Before it ends the server exports everything it holds, in both runs, so that what was put off
+  counts with the requests that have caused it.
+- Spans leave in batches of 512, the SDK's default, as on a busy server, and the rest at the end.
+- What is done once in so many seconds is no request's cost. Under valgrind a program runs some
+  fifty times slower, so all waits of the server's threads are stretched by 50, and so are
+  tcpwatch's thresholds: an interval lasts as many requests as it does on a busy server.
+- The kernel's work is not counted: valgrind sees none of it.
 
-    python -m bench.instructions                    all rungs, tcpwatch as installed
+    python -m bench.instructions                                  all rungs, tcpwatch as installed
     python -m bench.instructions --rungs bare,100%,flask --repeats 3
-    python -m bench.instructions --source . --source ../other   two checkouts beside each other
+    python -m bench.instructions --source . --source ../other     two checkouts, side by side
+    python -m bench.instructions --serving                        the serving thread alone
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shutil
-import signal
-import socket
-import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -34,16 +31,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import sink
-from bench.rungs import BARE, PEER, RUNGS, Rung, named
+from bench.load import Load, run
+from bench.processes import Subject
+from bench.ratios import middle, ratio
+from bench.rungs import BARE, PEER, RUNGS, SINGLE, THREADED, Rung, named
 from bench.server import STRETCH
 
 FEW, MANY = 150, 550
 SLOWDOWN = 50
 AT_ONCE = 2
-PATIENCE = 300.0
-SCRIPTS = Path(__file__).resolve().parents[1]
-REQUEST = b"GET / HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\n\r\n"
 SLOW_TIMES = {
     STRETCH: str(SLOWDOWN),
     "TCPWATCH_PHASE_SPAN_MIN": str(0.0005 * SLOWDOWN),
@@ -52,145 +48,117 @@ SLOW_TIMES = {
     "TCPWATCH_SLOW": str(1.0 * SLOWDOWN),
     "OTEL_EXPORTER_OTLP_TIMEOUT": str(10 * SLOWDOWN),
 }
-_SUMMARY = re.compile(r"^summary:\s*(\d+)", re.MULTILINE)
+
+_TOTAL = re.compile(r"^(?:summary|totals): *(\d+)", re.MULTILINE)
+
+Counts = dict[str, list[float]]
+"""Instructions per request of each rung, once for each repeat."""
+
+
+class NoValgrindError(Exception):
+    """Instructions cannot be counted here."""
+
+    def __str__(self) -> str:
+        """Say what to do."""
+        return "valgrind counts the instructions and is not on PATH: apt-get install valgrind"
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is measured: an interpreter and, if it is not the installed one, a source tree."""
+class Tool:
+    """One of valgrind's tools: which server runs under it, and which of its files count.
 
-    python: Path
-    source: Path | None = None
-
-    def environ(self, rung: Rung, port: int) -> dict[str, str]:
-        """Return the environment of a server on this rung, exporting to `port`."""
-        kept = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("OTEL_", "TCPWATCH_", "PYTHON"))
-        }
-        path = [str(SCRIPTS), *([str(self.source / "src")] if self.source else [])]
-        return {
-            **kept,
-            "PYTHONPATH": os.pathsep.join(path),
-            "PYTHONHASHSEED": "0",
-            "PYTHONNOUSERSITE": "1",
-            "TCPWATCH_BANNER": "off",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
-            **rung.environ,
-        }
-
-
-def counted(report: str) -> int:
-    """Return the instructions of one cachegrind output file.
-
-    Raises ValueError if it has no summary: the process did not end by itself.
+    cachegrind writes a file for each process, callgrind can write one for each thread.
     """
-    found = _SUMMARY.search(report)
+
+    kind: str
+    options: tuple[str, ...]
+    files: str
+
+
+PROCESS = Tool(
+    THREADED,
+    ("--tool=cachegrind", "--cache-sim=no", "--trace-children=yes", "--cachegrind-out-file={folder}/%p"),
+    "*",
+)
+"""Counts every thread and every child."""
+SERVING_THREAD = Tool(
+    SINGLE,
+    ("--tool=callgrind", "--separate-threads=yes", "--callgrind-out-file={folder}/counts"),
+    "counts-01",
+)
+"""Counts the main thread: in the single-threaded server, which accepts and answers."""
+
+
+def total(report: str) -> int:
+    """Return the instructions of one file that cachegrind or callgrind has written.
+
+    Raises ValueError if it has no total: the process did not end by itself.
+    """
+    found = _TOTAL.search(report)
     if found is None:
-        raise ValueError("cachegrind has left no summary; the server was killed?")
+        raise ValueError("valgrind has left no total; expected the server to end by itself")
     return int(found[1])
 
 
-def get(port: int) -> None:
-    """Make one request on a connection of its own."""
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as sock:
-        sock.sendall(REQUEST)
-        answer = b""
-        while part := sock.recv(65536):
-            answer += part
-    if not answer.endswith(b"hello"):
-        raise RuntimeError(f"the server answered {answer!r} instead of hello")
-
-
-@contextmanager
-def collector(python: Path) -> Iterator[int]:
-    """Run the sink; yield its port."""
-    with subprocess.Popen(
-        [python, sink.__file__],
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.kill()
-
-
-def serve(command: Sequence[str | Path], environ: dict[str, str], requests: int) -> None:
-    """Run a server for so many requests, one after another, to its own end."""
-    process = subprocess.Popen(
-        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    try:
-        line = process.stdout.readline()
-        if line:
-            for _ in range(requests):
-                get(int(line))
-            process.send_signal(signal.SIGINT)
-        _, words = process.communicate(timeout=PATIENCE)
-    finally:
-        process.kill()
-        process.wait()
-    if process.returncode or not line:
-        raise RuntimeError(f"the server ended with {process.returncode}:\n{words}")
-
-
-def count(subject: Subject, rung: Rung, requests: int, port: int) -> int:
+def count(subject: Subject, rung: Rung, tool: Tool, requests: int, endpoint: str) -> int:
     """Return the instructions of a server's whole life with so many requests."""
-    environ = subject.environ(rung, port) | SLOW_TIMES
     with tempfile.TemporaryDirectory() as folder:
-        valgrind = (
-            *("valgrind", "--tool=cachegrind", "--cache-sim=no", "--trace-children=yes"),
-            f"--cachegrind-out-file={folder}/%p",
-        )
-        command = (*valgrind, subject.python, "-m", "bench.server", "threaded", rung.watch)
-        serve(command, environ, requests)
-        return sum(counted(file.read_text()) for file in Path(folder).iterdir())
-
-
-def per_request(subject: Subject, rung: Rung, port: int) -> float:
-    """Return the instructions of one request."""
-    few, many = (count(subject, rung, requests, port) for requests in (FEW, MANY))
-    return (many - few) / (MANY - FEW)
+        under = ["valgrind", *(option.format(folder=folder) for option in tool.options)]
+        with subject.server(tool.kind, rung, endpoint, under, SLOW_TIMES) as server:
+            run(Load(server.port, requests))
+            server.end()
+        return sum(total(file.read_text()) for file in Path(folder).glob(tool.files))
 
 
 def measure(
-    subjects: Sequence[Subject], rungs: Sequence[Rung], repeats: int
-) -> dict[tuple[Subject, str], list[float]]:
-    """Return the instructions per request of each rung, once for each repeat."""
-    with collector(subjects[0].python) as port:
+    subjects: Sequence[Subject], rungs: Sequence[Rung], tool: Tool = PROCESS, repeats: int = 1
+) -> dict[Subject, Counts]:
+    """Return what each rung costs in each of the subjects.
+
+    Raises NoValgrindError where there is no valgrind.
+    """
+    if shutil.which("valgrind") is None:
+        raise NoValgrindError
+    with collector(subjects[0]) as endpoint, ThreadPoolExecutor(AT_ONCE) as pool:
         for subject in subjects:
-            for rung in rungs:  # so that nobody compiles a module while being counted
-                command = (subject.python, "-m", "bench.server", "threaded", rung.watch)
-                serve(command, subject.environ(rung, port), 1)
-        jobs = [(s, r) for _ in range(repeats) for s in subjects for r in rungs]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            results = pool.map(lambda job: per_request(*job, port), jobs)
-            found: dict[tuple[Subject, str], list[float]] = {}
-            for (subject, rung), result in zip(jobs, results, strict=True):
-                found.setdefault((subject, rung.name), []).append(result)
-                print(f"  {rung.name}: {result / 1000:.1f} k", file=sys.stderr, flush=True)
+            for rung in rungs:  # a module is compiled in its first run, which must not count
+                with subject.server(tool.kind, rung, endpoint) as server:
+                    run(Load(server.port, 1))
+                    server.end()
+        jobs = [
+            (subject, rung, requests)
+            for _ in range(repeats)
+            for subject in subjects
+            for rung in rungs
+            for requests in (FEW, MANY)
+        ]
+        counts = list(pool.map(lambda job: count(job[0], job[1], tool, job[2], endpoint), jobs))
+    found: dict[Subject, Counts] = {subject: {} for subject in subjects}
+    for at, (subject, rung, _) in list(enumerate(jobs))[::2]:
+        each = (counts[at + 1] - counts[at]) / (MANY - FEW)
+        found[subject].setdefault(rung.name, []).append(each)
     return found
 
 
-def told(results: dict[str, list[float]]) -> str:
-    """Return the results of one subject as a table."""
-    middle = {name: statistics.median(values) for name, values in results.items()}
-    bare, peer = middle.get(BARE.name), middle.get(PEER.name)
-    lines = [f"{'rung':<12}{'k instr/request':>16}{'added k':>10}{'ratio':>8}{'spread':>9}"]
-    for name, value in middle.items():
-        added = f"{(value - bare) / 1000:.1f}" if bare is not None else ""
-        ratio = ""
-        if bare is not None and peer is not None and name != BARE.name:
-            ratio = f"{(value - bare) / (peer - bare):.3f}"
-        spread = f"{(max(results[name]) - min(results[name])) / 1000:.1f}"
-        lines.append(f"{name:<12}{value / 1000:>16.1f}{added:>10}{ratio:>8}{spread:>9}")
+@contextmanager
+def collector(subject: Subject) -> Iterator[str]:
+    """Run the sink; give its endpoint."""
+    with subject.module("sink") as sink:
+        yield f"http://127.0.0.1:{sink.ready()}"
+
+
+def told(counts: Counts) -> str:
+    """Return the counts as a table."""
+    lines = [f"{'rung':<12}{'k instructions':>15}{'added':>10}{'ratio':>8}{'spread':>8}"]
+    middles = {name: middle(values) for name, values in counts.items()}
+    bare, peer = middles.get(BARE.name), middles.get(PEER.name)
+    for name, of in middles.items():
+        line = f"{name:<12}{of.median / 1000:>15.1f}"
+        if bare:
+            line += f"{(of.median - bare.median) / 1000:>10.1f}"
+        if bare and peer:
+            line += f"{ratio(of.median, bare.median, peer.median):>8.3f}"
+        lines.append(f"{line:<45}{(of.most - of.least) / 1000:>8.1f}")
     return "\n".join(lines)
 
 
@@ -202,15 +170,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--source", type=Path, action="append", help="a checkout; may be repeated")
     parser.add_argument("--rungs", type=named, default=list(RUNGS), metavar="A,B")
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--serving", action="store_true", help="the serving thread alone")
     options = parser.parse_args(arguments)
-    if shutil.which("valgrind") is None:
-        sys.exit("valgrind is needed to count instructions: apt-get install valgrind")
     sources = [source.resolve() for source in options.source or ()] or [None]
     subjects = [Subject(options.python, source) for source in sources]
-    found = measure(subjects, options.rungs, options.repeats)
-    for subject in subjects:
-        print(f"\n{subject.source or 'tcpwatch as installed'}")
-        print(told({r.name: found[subject, r.name] for r in options.rungs}))
+    tool = SERVING_THREAD if options.serving else PROCESS
+    try:
+        found = measure(subjects, options.rungs, tool, options.repeats)
+    except NoValgrindError as error:
+        sys.exit(str(error))
+    for subject, counts in found.items():
+        print(f"\n{subject.source or 'tcpwatch as installed'}\n{told(counts)}")
     return 0
 
 

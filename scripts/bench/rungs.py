@@ -1,60 +1,65 @@
-"""The rungs of the ladder: what is watched, by whom, and how much of it."""
+"""The rungs of the ladder and the kinds of server: what is watched, by whom, how much of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-TCPWATCH = "tcpwatch"
-FLASK = "flask"
-WSGI = "wsgi"
+TCPWATCH, FLASK, WSGI = "tcpwatch", "flask", "wsgi"
+"""Who watches."""
+THREADED, SINGLE, FORKING, HTTP = "threaded", "single", "forking", "http"
+"""werkzeug's three servers, with a connection per request; http.server's, which keeps it alive."""
+KINDS = (THREADED, SINGLE, FORKING, HTTP)
+STABLE = {"OTEL_SEMCONV_STABILITY_OPT_IN": "http"}
 
 
 @dataclass(frozen=True)
 class Rung:
-    """One way to run the same server.
-
-    `watch` is who watches it: "" for nobody, TCPWATCH, or one of the peers FLASK and WSGI.
-    """
+    """One way to run the same server; `watch` is who watches it, "" for nobody."""
 
     name: str
     watch: str
     says: str
-    environ: Mapping[str, str] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_peer(self) -> bool:
+        """Say whether it is somebody else's instrumentation."""
+        return self.watch in (FLASK, WSGI)
 
 
-BARE = Rung("bare", "", "no instrumentation")
-PEER = Rung(
-    "flask",
-    FLASK,
-    "OpenTelemetry Flask: a span and its metrics per request",
-    {"OTEL_SEMCONV_STABILITY_OPT_IN": "http"},
+BARE = Rung("bare", "", "nothing")
+OFF = Rung("off", TCPWATCH, "installed, telemetry disabled", {"OTEL_SDK_DISABLED": "true"})
+METRICS = Rung("metrics", TCPWATCH, "all metrics, no traces", {"OTEL_TRACES_EXPORTER": "none"})
+UNSAMPLED = Rung(
+    "unsampled",
+    TCPWATCH,
+    "all metrics; traces sampled at 0 %",
+    {"OTEL_TRACES_SAMPLER": "always_off"},
 )
+KEEPING = Rung(
+    "1%",
+    TCPWATCH,
+    "all metrics; traces sampled at 1 %, the unusual kept",
+    {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"},
+)
+EVERYTHING = Rung("100%", TCPWATCH, "all metrics; every connection and request traced")
+PEER = Rung("flask", FLASK, "OpenTelemetry Flask: a span and metrics per request", STABLE)
 RUNGS = (
     BARE,
-    Rung("off", TCPWATCH, "installed, telemetry disabled", {"OTEL_SDK_DISABLED": "true"}),
-    Rung("metrics", TCPWATCH, "all metrics, no traces", {"OTEL_TRACES_EXPORTER": "none"}),
-    Rung(
-        "unsampled",
-        TCPWATCH,
-        "all metrics, traces sampled at 0 %",
-        {"OTEL_TRACES_SAMPLER": "always_off"},
-    ),
-    Rung(
-        "1%",
-        TCPWATCH,
-        "all metrics, traces sampled at 1 %, the unusual kept",
-        {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"},
-    ),
-    Rung("100%", TCPWATCH, "all metrics, every connection and request traced"),
+    OFF,
+    METRICS,
+    UNSAMPLED,
+    KEEPING,
+    EVERYTHING,
     PEER,
-    Rung(
-        "wsgi",
-        WSGI,
-        "OpenTelemetry WSGI: the same from a middleware",
-        {"OTEL_SEMCONV_STABILITY_OPT_IN": "http"},
-    ),
+    Rung("wsgi", WSGI, "OpenTelemetry WSGI: the same as a middleware", STABLE),
 )
+
+
+def rungs_of(kind: str) -> list[Rung]:
+    """Return the rungs of a kind of server: the peers know WSGI only."""
+    return [rung for rung in RUNGS if kind != HTTP or not rung.is_peer]
 
 
 def named(names: str) -> list[Rung]:
@@ -62,9 +67,8 @@ def named(names: str) -> list[Rung]:
 
     Raises ValueError with the name that is none.
     """
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    wanted = [name.strip() for name in names.split(",")]
     known = {rung.name for rung in RUNGS}
-    for name in wanted:
-        if name not in known:
-            raise ValueError(f"no rung {name!r}; there are {', '.join(known)}")
+    if unknown := [name for name in wanted if name not in known]:
+        raise ValueError(f"no rung {unknown[0]!r}; there are {', '.join(r.name for r in RUNGS)}")
     return [rung for rung in RUNGS if rung.name in wanted]

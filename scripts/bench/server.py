@@ -1,32 +1,63 @@
-"""A server under measurement, a process of its own: says its port, serves, exports when told to end.
+"""A server under measurement, a process of its own: says its port, serves, answers for itself.
 
     python -m bench.server KIND WATCH
 
-SIGINT ends it: it then exports what it holds, however long that takes.
+Each line of input is answered with what the process has used so far; the line `flush` makes it
+export everything it holds beforehand. It ends, after another flush, when its input does.
 """
 
 from __future__ import annotations
 
+import gc
+import json
+import logging
 import os
 import random
+import resource
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from bench.rungs import FLASK, TCPWATCH, WSGI
+from bench.rungs import FLASK, HTTP, TCPWATCH, WSGI
 
 STRETCH = "BENCH_STRETCH"
 """The variable that says how many times slower than usual this process runs."""
 FLUSH_SECONDS = 600.0
+POLL_SECONDS = 0.5
+BODY = b"hello"
+HOW = {"threaded": {"threaded": True}, "single": {}, "forking": {"processes": 40}}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Says hello on a connection that stays open."""
+
+    protocol_version = "HTTP/1.1"
+    # Headers and body are two segments, and Nagle would hold the second until the first is
+    # acknowledged, which the client's kernel puts off for 40 ms.
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        """Say hello."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(BODY)))
+        self.end_headers()
+        self.wfile.write(BODY)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
+        """Log nothing, as werkzeug does here."""
 
 
 def slow_down(factor: float) -> None:
     """Make every wait of a thread so many times longer, as everything else is.
 
-    A wait of 100 ms is one in a hundred requests at 1,000 requests a second. Under valgrind the
-    same wait would be one in two, and what is done after it would be counted fifty times.
+    A wait of 100 ms lasts a hundred requests at 1,000 requests a second. Under valgrind it would
+    last two, and what is done after it would be counted fifty times too often.
     """
     wait = threading.Condition.wait
 
@@ -37,16 +68,17 @@ def slow_down(factor: float) -> None:
     sys.setswitchinterval(sys.getswitchinterval() * factor)
 
 
-def watch_by_tcpwatch() -> Callable[[], Any]:
-    """Install tcpwatch; return what exports all that it holds."""
-    import tcpwatch
+def watched(watch: str) -> Callable[[], Any]:
+    """Have the process watched; return what exports all that is held."""
+    if watch == TCPWATCH:
+        import tcpwatch
 
-    tcpwatch.install()
-    return lambda: tcpwatch.flush(FLUSH_SECONDS)
+        tcpwatch.install()
+        return lambda: tcpwatch.flush(FLUSH_SECONDS)
+    return _peer(watch) if watch else bool
 
 
-def provide() -> Callable[[], Any]:
-    """Set the SDK's providers, for a peer; return what exports all that they hold."""
+def _peer(watch: str) -> Callable[[], Any]:
     from opentelemetry import metrics, trace
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -60,20 +92,20 @@ def provide() -> Callable[[], Any]:
     trace.set_tracer_provider(tracers)
     meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())])
     metrics.set_meter_provider(meters)
+    if watch == FLASK:
+        from opentelemetry.instrumentation.flask import FlaskInstrumentor
+
+        FlaskInstrumentor().instrument()
     patience = int(FLUSH_SECONDS * 1000)
     return lambda: (tracers.force_flush(patience), meters.force_flush(patience))
 
 
 def application(watch: str) -> Any:
-    """Return the smallest Flask application, with the peer's middleware if it is WSGI's."""
+    """Return the smallest Flask application, inside the peer's middleware if that is WSGI's."""
     from flask import Flask
 
     app = Flask("bench")
-
-    @app.get("/")
-    def hello() -> str:
-        return "hello"
-
+    app.add_url_rule("/", view_func=BODY.decode, endpoint="hello")
     if watch == WSGI:
         from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 
@@ -83,38 +115,53 @@ def application(watch: str) -> Any:
 
 def make(kind: str, watch: str) -> Any:
     """Return a server of this kind, listening on a port of its own."""
-    import logging
-
+    if kind == HTTP:
+        return ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    how = {"threaded": {"threaded": True}, "single": {}, "forking": {"processes": 40}}[kind]
-    return make_server("127.0.0.1", 0, application(watch), **how)
+    return make_server("127.0.0.1", 0, application(watch), **HOW[kind])
+
+
+def used() -> dict[str, float]:
+    """Return the seconds of CPU time of the process, its collected children, the serving thread."""
+    own, children = (
+        sum(resource.getrusage(who)[:2])
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    serving = threading.main_thread().ident
+    assert serving is not None
+    thread = time.clock_gettime(time.pthread_getcpuclockid(serving))
+    return {"own": own, "children": children, "serving": thread}
+
+
+def answer(flush: Callable[[], Any]) -> None:
+    """Answer each line of input; interrupt the server, which is idle then, when there is none."""
+    for line in sys.stdin:
+        if line.strip() == "flush":
+            flush()
+        print(json.dumps(used()), flush=True)
+    flush()
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def main(kind: str, watch: str) -> None:
-    """Serve until SIGINT."""
+    """Serve until the input ends."""
     random.seed(1)  # so that the same connections are sampled each time
     signal.signal(signal.SIGINT, signal.default_int_handler)
     factor = float(os.environ.get(STRETCH, "1"))
-    if factor != 1:
+    if factor > 1:
         slow_down(factor)
-    flush: Callable[[], Any] = bool
-    if watch == TCPWATCH:
-        flush = watch_by_tcpwatch()
-    elif watch:
-        flush = provide()
-        if watch == FLASK:
-            from opentelemetry.instrumentation.flask import FlaskInstrumentor
-
-            FlaskInstrumentor().instrument()
+    flush = watched(watch)
     server = make(kind, watch)
+    if factor > 1:
+        # A rare visit to all that was imported would fall into one run and not into the other.
+        gc.collect()
+        gc.freeze()
     print(server.server_address[1], flush=True)
-    try:
-        server.serve_forever(0.5 * factor)
-    except KeyboardInterrupt:
-        pass
-    flush()
+    threading.Thread(target=answer, args=(flush,), daemon=True).start()
+    with suppress(KeyboardInterrupt):
+        server.serve_forever(POLL_SECONDS * factor)
 
 
 if __name__ == "__main__":
