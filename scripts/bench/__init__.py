@@ -1,1 +1,1 @@
-"""What tcpwatch costs, beside a server without it and beside OpenTelemetry's own instrumentation."""
+"""What tcpwatch costs, beside a bare server and OpenTelemetry's own instrumentation."""

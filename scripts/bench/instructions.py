@@ -77,7 +77,12 @@ class Tool:
 
 PROCESS = Tool(
     THREADED,
-    ("--tool=cachegrind", "--cache-sim=no", "--trace-children=yes", "--cachegrind-out-file={folder}/%p"),
+    (
+        "--tool=cachegrind",
+        "--cache-sim=no",
+        "--trace-children=yes",
+        "--cachegrind-out-file={folder}/%p",
+    ),
     "*",
 )
 """Counts every thread and every child."""

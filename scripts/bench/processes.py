@@ -84,6 +84,7 @@ class Process:
             bufsize=1,
         )
         self.pid = self._popen.pid
+        self._command = " ".join(command)
         self._said = ""
 
     def __enter__(self) -> Self:
@@ -128,7 +129,7 @@ class Process:
     def _failed(self) -> RuntimeError:
         self._stderr.seek(0)
         said = self._stderr.read()[-4000:]
-        return RuntimeError(f"exit status {self._popen.wait()} of {self._popen.args}:\n{said}")
+        return RuntimeError(f"exit status {self._popen.wait()} of {self._command}:\n{said}")
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class Server(Process):
         return int(self.ready())
 
     def usage(self) -> Usage:
-        """Return what it has used; children for a connection must have been collected."""
+        """Return what it has used."""
         return self._usage("usage")
 
     def flush(self) -> Usage:
@@ -157,30 +158,42 @@ class Server(Process):
         return self._usage("flush")
 
     def _usage(self, line: str) -> Usage:
+        self.settle()
         said = self.ask(line)
         return Usage(
-            said["own"] + said["children"] + sum(map(cpu_seconds, self.children())),
+            said["own"] + said["children"] + sum(map(cpu_seconds, self.helpers())),
             said["serving"],
         )
 
-    def children(self) -> list[int]:
-        """Return the living processes below it."""
-        return [child.pid for child in psutil.Process(self.pid).children(recursive=True)]
+    def helpers(self) -> list[int]:
+        """Return the processes that it has started and that are still there, forks not included."""
+        return [child.pid for child in self._children() if not self._is_fork(child)]
 
-    def settle(self, children: int) -> None:
-        """Wait until it has only so many children: those for a connection are gone."""
+    def settle(self) -> None:
+        """Wait until it has collected the children that it has forked for a connection each."""
         deadline = time.monotonic() + PATIENCE
-        while len(self.children()) > children:
+        while any(map(self._is_fork, self._children())):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"server {self.pid} has not collected its children")
             time.sleep(0.02)
+
+    def _children(self) -> list[psutil.Process]:
+        return psutil.Process(self.pid).children(recursive=True)
+
+    def _is_fork(self, child: psutil.Process) -> bool:
+        try:
+            return child.cmdline() in ([], psutil.Process(self.pid).cmdline())
+        except psutil.ZombieProcess:
+            return True
+        except psutil.NoSuchProcess:
+            return False
 
     def peak(self) -> float:
         """Return the largest resident size so far, the helper's included, in MB.
 
         Pages that both share count twice.
         """
-        return sum(map(peak_memory, (self.pid, *self.children())))
+        return sum(map(peak_memory, (self.pid, *self.helpers())))
 
 
 def cpu_seconds(pid: int) -> float:

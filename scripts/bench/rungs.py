@@ -9,7 +9,13 @@ TCPWATCH, FLASK, WSGI = "tcpwatch", "flask", "wsgi"
 """Who watches."""
 THREADED, SINGLE, FORKING, HTTP = "threaded", "single", "forking", "http"
 """werkzeug's three servers, with a connection per request; http.server's, which keeps it alive."""
-KINDS = (THREADED, SINGLE, FORKING, HTTP)
+TITLES = {
+    THREADED: "threaded werkzeug",
+    SINGLE: "single-threaded werkzeug",
+    FORKING: "forking werkzeug",
+    HTTP: "keep-alive http.server",
+}
+KINDS = tuple(TITLES)
 STABLE = {"OTEL_SEMCONV_STABILITY_OPT_IN": "http"}
 
 

@@ -30,7 +30,11 @@ STRETCH = "BENCH_STRETCH"
 FLUSH_SECONDS = 600.0
 POLL_SECONDS = 0.5
 BODY = b"hello"
-HOW = {"threaded": {"threaded": True}, "single": {}, "forking": {"processes": 40}}
+HOW: dict[str, dict[str, Any]] = {
+    "threaded": {"threaded": True},
+    "single": {},
+    "forking": {"processes": 40},
+}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -41,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
     # acknowledged, which the client's kernel puts off for 40 ms.
     disable_nagle_algorithm = True
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+    def do_GET(self) -> None:
         """Say hello."""
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
@@ -126,8 +130,7 @@ def make(kind: str, watch: str) -> Any:
 def used() -> dict[str, float]:
     """Return the seconds of CPU time of the process, its collected children, the serving thread."""
     own, children = (
-        sum(resource.getrusage(who)[:2])
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
     serving = threading.main_thread().ident
     assert serving is not None

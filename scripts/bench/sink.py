@@ -24,7 +24,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
-    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+    def do_POST(self) -> None:
         """Take an export, and count it before the sender knows."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         plain = gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body
