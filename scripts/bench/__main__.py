@@ -47,17 +47,18 @@ def measure(rounds: int, quick: bool) -> Results:
             say(f"round {turn + 1} of {rounds}: {time.monotonic() - began:.0f} s")
         say("the serving thread ...")
         results.serving_us = ladder.serving(bench)
+        if quick:
+            return results
         say("memory ...")
         results.flooded_mb = ladder.flooded(bench)
-    if not quick:
-        say("instructions ...")
-        try:
-            results.instructions = instructions.measure([subject], RUNGS)[subject]
-            results.serving_instructions = instructions.measure(
-                [subject], (BARE, METRICS, UNSAMPLED), instructions.SERVING_THREAD
-            )[subject]
-        except NoValgrindError as error:
-            say(f"not counted: {error}")
+    say("instructions ...")
+    try:
+        results.instructions = instructions.measure([subject], RUNGS)[subject]
+        results.serving_instructions = instructions.measure(
+            [subject], (BARE, METRICS, UNSAMPLED), instructions.SERVING_THREAD
+        )[subject]
+    except NoValgrindError as error:
+        say(f"not counted: {error}")
     return results
 
 

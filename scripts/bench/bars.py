@@ -14,7 +14,8 @@ from bench.rungs import (
     KINDS,
     METRICS,
     OFF,
-    TITLES,
+    SINGLE,
+    THREADED,
     UNSAMPLED,
     Rung,
 )
@@ -37,12 +38,12 @@ MEMORY_MB = 25.0
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar and what was measured."""
+    """A bar, the kind of server it was measured on, and what was measured."""
 
     says: str
-    found: Middle
+    kind: str
     limit: float
-    unit: str
+    found: Middle
 
     @property
     def is_met(self) -> bool:
@@ -51,21 +52,21 @@ class Bar:
 
 
 def bars(results: Results) -> Iterator[Bar]:
-    """Return every bar with what was measured."""
+    """Return every bar for which something was measured."""
     for rung, limit in CPU.items():
         for kind in KINDS:
             ratio = results.cpu_ratio(kind, rung.name)
             if ratio is not None:
-                yield Bar(f"CPU, {TITLES[kind]}: {rung.says}", ratio, limit, " of the peer's")
-    for which, word in (("p50_ms", "p50"), ("p99_ms", "p99")):
+                yield Bar(f"CPU, of the peer's: {rung.says}", kind, limit, ratio)
+    for which in ("p50", "p99"):
         for kind in KINDS:
-            ratio = results.latency_ratio(kind, METRICS.name, which)
-            yield Bar(f"{word}, {TITLES[kind]}: {METRICS.says}", ratio, LATENCY, " of bare")
+            ratio = results.latency_ratio(kind, METRICS.name, f"{which}_ms")
+            yield Bar(f"{which}, of bare: {METRICS.says}", kind, LATENCY, ratio)
     for rung in (METRICS, UNSAMPLED):
         if results.serving_us:
             added = results.serving_added(rung.name)
-            yield Bar(f"serving thread: {rung.says}", added, SERVING_US, " µs added")
+            yield Bar(f"serving thread, µs added: {rung.says}", SINGLE, SERVING_US, added)
     for case, peak in results.flooded_mb.items():
         if case != BARE.name:
             grown = middle([peak - results.flooded_mb[BARE.name]])
-            yield Bar(f"memory, {case}", grown, MEMORY_MB, " MB added")
+            yield Bar(f"memory, MB added: {case}", THREADED, MEMORY_MB, grown)

@@ -39,7 +39,7 @@ CLIENTS = 4
 PACED_CLIENTS = 8
 """At half of it: more than are ever busy at once, unless the server stalls."""
 WARM_UP = {THREADED: 60, SINGLE: 60, FORKING: 12, HTTP: 200}
-FULL = {THREADED: 500, SINGLE: 500, FORKING: 60, HTTP: 3000}
+FULL = {THREADED: 800, SINGLE: 1000, FORKING: 60, HTTP: 5000}
 """Requests of a round under full load."""
 PACED = {THREADED: 1000, SINGLE: 1000, FORKING: 80, HTTP: 3000}
 """Requests of a round at half of it."""

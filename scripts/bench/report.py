@@ -137,17 +137,12 @@ def _serving_instructions(results: Results, rung: str) -> str:
 
 def judged(results: Results) -> str:
     """Return every bar, what was measured, and whether it is met."""
-    rows = [
-        [
-            bar.says,
-            f"{bar.found.median:.2f}{bar.unit}",
-            f"{bar.found.least:.2f} to {bar.found.most:.2f}",
-            f"{bar.limit:g}",
-            "met" if bar.is_met else "**missed**",
-        ]
-        for bar in bars(results)
-    ]
-    return table(["bar", "measured", "spread", "at most", ""], rows)
+    rows: dict[str, list[str]] = {}
+    for bar in bars(results):
+        row = rows.setdefault(bar.says, [bar.says, f"{bar.limit:g}", *[NONE] * len(KINDS)])
+        verdict = "met" if bar.is_met else "**missed**"
+        row[2 + KINDS.index(bar.kind)] = f"{bar.found.median:.2f} {verdict}"
+    return table(["bar", "at most", *(TITLES[kind] for kind in KINDS)], list(rows.values()))
 
 
 BLOCKS = {

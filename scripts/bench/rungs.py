@@ -35,6 +35,7 @@ class Rung:
 
 
 BARE = Rung("bare", "", "nothing")
+AGAIN = Rung("again", "", "nothing, once more: the noise")
 OFF = Rung("off", TCPWATCH, "installed, telemetry disabled", {"OTEL_SDK_DISABLED": "true"})
 METRICS = Rung("metrics", TCPWATCH, "all metrics, no traces", {"OTEL_TRACES_EXPORTER": "none"})
 UNSAMPLED = Rung(
@@ -53,6 +54,7 @@ EVERYTHING = Rung("100%", TCPWATCH, "all metrics; every connection and request t
 PEER = Rung("flask", FLASK, "OpenTelemetry Flask: a span and metrics per request", STABLE)
 RUNGS = (
     BARE,
+    AGAIN,
     OFF,
     METRICS,
     UNSAMPLED,
