@@ -16,7 +16,6 @@ from pathlib import Path
 
 from bench import instructions, ladder
 from bench.bars import bars
-from bench.instructions import NoValgrindError
 from bench.machine import machine
 from bench.plot import plot
 from bench.processes import Subject
@@ -52,13 +51,10 @@ def measure(rounds: int, quick: bool) -> Results:
         say("memory ...")
         results.flooded_mb = ladder.flooded(bench)
     say("instructions ...")
-    try:
-        results.instructions = instructions.measure([subject], RUNGS)[subject]
-        results.serving_instructions = instructions.measure(
-            [subject], (BARE, METRICS, UNSAMPLED), instructions.SERVING_THREAD
-        )[subject]
-    except NoValgrindError as error:
-        say(f"not counted: {error}")
+    results.instructions = instructions.measure([subject], RUNGS)[subject]
+    results.serving_instructions = instructions.measure(
+        [subject], (BARE, METRICS, UNSAMPLED), instructions.SERVING_THREAD
+    )[subject]
     return results
 
 
@@ -71,7 +67,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--check", action="store_true", help="fail if a bar is missed")
     parser.add_argument("--redraw", action="store_true", help="measure nothing")
     options = parser.parse_args(arguments)
-    results = Results.load(RESULTS) if options.redraw else measure(options.rounds, options.quick)
+    if options.redraw:
+        results = Results.load(RESULTS)
+    elif options.quick or instructions.valgrind():
+        results = measure(options.rounds, options.quick)
+    else:
+        sys.exit(instructions.CURE)
     if not options.quick:
         results.save(RESULTS)
         plot(results, PICTURE)
@@ -80,7 +81,10 @@ def main(arguments: list[str]) -> int:
         print("\n" + block(results))
     missed = [bar for bar in bars(results) if not bar.is_met]
     print(f"{len(missed)} of {len(list(bars(results)))} bars are missed")
-    return bool(missed) and options.check
+    lost = results.incomplete()
+    for line in lost:
+        print(f"telemetry was lost: {line}")
+    return bool(missed or lost) and options.check
 
 
 if __name__ == "__main__":

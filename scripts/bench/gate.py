@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.instructions import Counts, NoValgrindError, measure, told
+from bench.instructions import CURE, Counts, measure, told, valgrind
 from bench.processes import Subject
 from bench.ratios import middle, ratio
 from bench.rungs import BARE, EVERYTHING, METRICS, PEER
@@ -53,11 +53,9 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--accept"]):
         print(__doc__)
         return 2
-    try:
-        counts = measure([Subject()], RUNGS)[Subject()]
-    except NoValgrindError as error:
-        print(f"nothing was counted: {error}")
-        return 2
+    if not valgrind():
+        sys.exit(CURE)
+    counts = measure([Subject()], RUNGS)[Subject()]
     found, python = ratios_of(counts), ".".join(platform.python_version_tuple()[:2])
     known: dict[str, Ratios] = json.loads(BASELINE.read_text(encoding="utf-8"))
     print(told(counts))

@@ -55,12 +55,13 @@ Counts = dict[str, list[float]]
 """Instructions per request of each rung, once for each repeat."""
 
 
-class NoValgrindError(Exception):
-    """Instructions cannot be counted here."""
+CURE = "valgrind counts the instructions and is not on PATH: apt-get install valgrind"
+"""What to say where it is missing."""
 
-    def __str__(self) -> str:
-        """Say what to do."""
-        return "valgrind counts the instructions and is not on PATH: apt-get install valgrind"
+
+def valgrind() -> str | None:
+    """Return where valgrind is, if it is installed."""
+    return shutil.which("valgrind")
 
 
 @dataclass(frozen=True)
@@ -118,12 +119,7 @@ def count(subject: Subject, rung: Rung, tool: Tool, requests: int, endpoint: str
 def measure(
     subjects: Sequence[Subject], rungs: Sequence[Rung], tool: Tool = PROCESS, repeats: int = 1
 ) -> dict[Subject, Counts]:
-    """Return what each rung costs in each of the subjects.
-
-    Raises NoValgrindError where there is no valgrind.
-    """
-    if shutil.which("valgrind") is None:
-        raise NoValgrindError
+    """Return what each rung costs in each of the subjects; needs valgrind."""
     with collector(subjects[0]) as endpoint, ThreadPoolExecutor(AT_ONCE) as pool:
         for subject in subjects:
             for rung in rungs:  # a module is compiled in its first run, which must not count
@@ -180,10 +176,9 @@ def main(arguments: list[str]) -> int:
     sources = [source.resolve() for source in options.source or ()] or [None]
     subjects = [Subject(options.python, source) for source in sources]
     tool = SERVING_THREAD if options.serving else PROCESS
-    try:
-        found = measure(subjects, options.rungs, tool, options.repeats)
-    except NoValgrindError as error:
-        sys.exit(str(error))
+    if not valgrind():
+        sys.exit(CURE)
+    found = measure(subjects, options.rungs, tool, options.repeats)
     for subject, counts in found.items():
         print(f"\n{subject.source or 'tcpwatch as installed'}\n{told(counts)}")
     return 0

@@ -57,27 +57,26 @@ class Client:
         """
         sock = self._sock or self._connect()
         sock.sendall(REQUEST)
-        answer = sock.recv(65536)
+        answer = b""
         while not answer.endswith(BODY):
             part = sock.recv(65536)
             if not part:
-                raise RuntimeError(f"answered {answer!r} instead of {BODY!r}")
+                raise RuntimeError(f"the server answered {answer!r} instead of {BODY!r}")
             answer += part
-        if self._keep_alive:
-            self._sock = sock
-        else:
+        if not self._keep_alive:
             # As clients do that know the length: werkzeug waits 10 ms for one that does not close.
-            sock.close()
+            self.close()
 
     def _connect(self) -> socket.socket:
-        sock = socket.create_connection(("127.0.0.1", self._port), timeout=PATIENCE)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock
+        self._sock = socket.create_connection(("127.0.0.1", self._port), timeout=PATIENCE)
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._sock
 
     def close(self) -> None:
         """Close what is open."""
         if self._sock is not None:
             self._sock.close()
+            self._sock = None
 
 
 def run(load: Load) -> Outcome:

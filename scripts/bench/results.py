@@ -8,7 +8,17 @@ from pathlib import Path
 
 from bench.ladder import Sample
 from bench.ratios import Middle, middle, ratio
-from bench.rungs import BARE, HTTP, PEER, THREADED
+from bench.rungs import (
+    BARE,
+    EVERYTHING,
+    FORKING,
+    HTTP,
+    KINDS,
+    PEER,
+    THREADED,
+    TITLES,
+    rungs_of,
+)
 
 
 @dataclass
@@ -25,7 +35,7 @@ class Results:
     flooded_mb: dict[str, float] = field(default_factory=dict)
     """Case -> peak of the resident size."""
     instructions: dict[str, list[float]] = field(default_factory=dict)
-    """Rung -> instructions per request; {} where there is no valgrind."""
+    """Rung -> instructions per request."""
     serving_instructions: dict[str, list[float]] = field(default_factory=dict)
     """The same of the serving thread alone."""
 
@@ -91,11 +101,23 @@ class Results:
         pairs = zip(self.serving_us[rung], self.serving_us[BARE.name], strict=True)
         return middle([own - bare for own, bare in pairs])
 
-    def instruction_ratio(self, rung: str) -> float | None:
+    def instruction_ratio(self, rung: str) -> float:
         """Return the instructions that a rung adds, as a ratio to those that the peer adds."""
-        if not self.instructions:
-            return None
         own, bare, peer = (
             middle(self.instructions[name]).median for name in (rung, BARE.name, PEER.name)
         )
         return ratio(own, bare, peer)
+
+    def incomplete(self) -> list[str]:
+        """Return a line for each sample with less than a span for each request that was traced.
+
+        Its figures leave out what was lost. In a forking server the peer loses everything.
+        """
+        return [
+            f"{TITLES[kind]}, {rung.says}: {sample.spans:.2f} spans for each request"
+            for kind in KINDS
+            for rung in rungs_of(kind)
+            if rung == EVERYTHING or (rung.is_peer and kind != FORKING)
+            for sample in self.samples(kind, rung.name)
+            if sample.spans < 1
+        ]

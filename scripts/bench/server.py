@@ -162,8 +162,8 @@ def main(kind: str, watch: str) -> None:
         gc.collect()
         gc.freeze()
     print(server.server_address[1], flush=True)
-    threading.Thread(target=answer, args=(flush,), daemon=True).start()
     with suppress(KeyboardInterrupt):
+        threading.Thread(target=answer, args=(flush,), daemon=True).start()
         server.serve_forever(POLL_SECONDS * factor)
 
 

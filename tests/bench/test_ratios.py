@@ -15,7 +15,7 @@ FIGURES = st.floats(0.1, 1e6)
 def test_the_unit_is_what_the_peer_adds(bare: float, own: float, peer: float) -> None:
     assert ratio(bare, bare, bare + peer) == 0
     assert ratio(bare + peer, bare, bare + peer) == 1
-    assert ratio(bare + own, bare, bare + peer) == pytest.approx(own / peer, rel=1e-3, abs=1e-3)
+    assert ratio(bare + own, bare, bare + peer) == pytest.approx(own / peer, rel=1e-3)
 
 
 def test_the_peer_may_have_a_bare_server_of_its_own() -> None:
