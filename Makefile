@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 p
 export PYTHONNOUSERSITE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test hard browser suites check format clean python
+.PHONY: help setup demo test hard browser suites bench instructions check format clean python
 
 help: ## show the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -26,6 +26,13 @@ browser: setup ## drive the viewer's page in a real Chromium; pictures go to .sh
 
 suites: python ## compare other people's test suites without tcpwatch and with it
 	@PYTHONPATH=scripts $(PYTHON) -m suites $(SUITES)
+
+bench: setup ## measure what it costs, beside OpenTelemetry's own instrumentation (15 minutes)
+	@.venv/bin/python -c 'import matplotlib' 2>/dev/null || .venv/bin/pip install -q -e '.[bench]'
+	@PYTHONPATH=scripts .venv/bin/python -m bench $(if $(ROUNDS),--quick --rounds $(ROUNDS))
+
+instructions: setup ## count instructions per request; fail if they have grown by a tenth
+	@PYTHONPATH=scripts .venv/bin/python -m bench.gate $(if $(ACCEPT),--accept)
 
 check: setup ## lint, format and types, changing nothing
 	@.venv/bin/ruff check

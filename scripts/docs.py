@@ -25,6 +25,8 @@ from typing import Any
 import click
 from click.testing import CliRunner
 
+from bench.report import BLOCKS as OVERHEAD
+from bench.results import Results
 from tcpwatch import names
 from tcpwatch.cli.commands import tcpwatch as command
 from tcpwatch.core.marks import Kind
@@ -308,8 +310,10 @@ SOURCES: dict[str, Source] = {
 
 
 def source(name: str) -> Source:
-    """Return a block's source; `symptom: NAME` is one of probes.py's."""
+    """Return a block's source: `symptom: NAME` is probes.py's, `overhead: NAME` the benchmark's."""
     kind, _, which = name.partition(": ")
+    if kind == "overhead":
+        return Source(lambda: OVERHEAD[which](Results.load(ROOT / "docs" / "overhead.json")))
     if kind == "symptom":
         return Source(lambda: symptom(which), measured=True)
     return SOURCES[name]

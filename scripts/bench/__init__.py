@@ -1,0 +1,1 @@
+"""What tcpwatch costs, beside a bare server and OpenTelemetry's own instrumentation."""

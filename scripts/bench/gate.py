@@ -1,0 +1,79 @@
+"""The gate: a request must not cost more instructions than it did, beside those of the peer.
+
+Compares the ratios to the peer with those of baseline.json, which were measured with the same minor
+version of Python, and fails if one has grown by more than a tenth.
+
+    python -m bench.gate             compare
+    python -m bench.gate --accept    make what is measured now the baseline of this Python
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.instructions import CURE, Counts, measure, told, valgrind
+from bench.processes import Subject
+from bench.ratios import middle, ratio
+from bench.rungs import BARE, EVERYTHING, METRICS, PEER
+
+BASELINE = Path(__file__).with_name("baseline.json")
+RUNGS = (BARE, METRICS, EVERYTHING, PEER)
+GROWTH = 0.1
+"""So much more than the baseline is still the same; other releases of the peer differ as much."""
+
+Ratios = dict[str, float]
+
+
+def ratios_of(counts: Counts) -> Ratios:
+    """Return the ratio to the peer of each of our rungs that was counted."""
+    medians = {name: middle(values).median for name, values in counts.items()}
+    bare, peer = medians.pop(BARE.name), medians.pop(PEER.name)
+    return {name: ratio(count, bare, peer) for name, count in medians.items()}
+
+
+def grown(found: Mapping[str, float], baseline: Mapping[str, float]) -> list[str]:
+    """Return a line for each ratio that has grown too much, or that has no baseline."""
+    complaints = []
+    for rung, now in found.items():
+        before = baseline.get(rung)
+        if before is None:
+            complaints.append(f"{rung}: {now:.3f}, and no baseline to compare it with")
+        elif now > before * (1 + GROWTH):
+            more = now / before - 1
+            complaints.append(f"{rung}: {before:.3f} has become {now:.3f}, {more:.0%} more")
+    return complaints
+
+
+def main(arguments: list[str]) -> int:
+    """Compare or accept; the exit status says whether a ratio has grown."""
+    if arguments not in ([], ["--accept"]):
+        print(__doc__)
+        return 2
+    if not valgrind():
+        sys.exit(CURE)
+    counts = measure([Subject()], RUNGS)[Subject()]
+    found, python = ratios_of(counts), ".".join(platform.python_version_tuple()[:2])
+    known: dict[str, Ratios] = json.loads(BASELINE.read_text(encoding="utf-8"))
+    print(told(counts))
+    if arguments:
+        known[python] = {name: round(value, 4) for name, value in found.items()}
+        ordered = dict(sorted(known.items(), key=lambda each: int(each[0].split(".")[1])))
+        BASELINE.write_text(json.dumps(ordered, indent=2) + "\n", encoding="utf-8")
+        print(f"accepted as the baseline of Python {python}")
+        return 0
+    complaints = grown(found, known.get(python, {}))
+    for complaint in complaints:
+        print(f"instructions beside the peer's: {complaint}")
+    if complaints:
+        print("make it cheaper, or accept it: make instructions ACCEPT=1")
+    else:
+        print(f"no ratio is more than {GROWTH:.0%} above its baseline")
+    return bool(complaints)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,81 @@
+"""The gate lets through what costs the same, and nothing that costs more by over a tenth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import gate
+from bench.gate import BASELINE, GROWTH, RUNGS, grown, ratios_of
+from bench.instructions import total
+from bench.processes import Subject
+
+COUNTS = {"bare": [100.0], "metrics": [120.0], "100%": [150.0], "flask": [300.0]}
+
+
+def test_a_ratio_is_taken_of_each_rung_that_is_ours() -> None:
+    assert ratios_of(COUNTS) == {"metrics": 0.1, "100%": 0.25}
+
+
+@given(st.floats(0.001, 10), st.floats(0, 3))
+def test_more_than_a_tenth_above_the_baseline_is_too_much(before: float, times: float) -> None:
+    found = grown({"metrics": before * times}, {"metrics": before})
+    assert bool(found) == (before * times > before * (1 + GROWTH))
+
+
+def test_a_rung_without_a_baseline_is_named() -> None:
+    assert grown({"new": 0.1}, {}) == ["new: 0.100, and no baseline to compare it with"]
+
+
+def test_a_complaint_says_what_it_was_and_what_it_is() -> None:
+    assert grown({"100%": 0.4}, {"100%": 0.32}) == ["100%: 0.320 has become 0.400, 25% more"]
+
+
+def test_every_baseline_has_every_rung_that_is_compared() -> None:
+    ours = {rung.name for rung in RUNGS} - {"bare", "flask"}
+    known = json.loads(BASELINE.read_text())
+    assert known
+    assert all(set(ratios) == ours for ratios in known.values())
+
+
+@pytest.mark.parametrize(("metrics", "status"), [(120.0, 0), (140.0, 1)])
+def test_the_exit_status_is_the_verdict(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    metrics: float,
+    status: int,
+) -> None:
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text("{}")
+    monkeypatch.setattr(gate, "BASELINE", baseline)
+    monkeypatch.setattr(gate, "valgrind", lambda: "valgrind")
+    counts = COUNTS
+    monkeypatch.setattr(gate, "measure", lambda subjects, rungs: {Subject(): counts})
+    assert gate.main([]) == 1, "nothing to compare with"
+    assert gate.main(["--accept"]) == 0
+    counts = COUNTS | {"metrics": [metrics]}
+    assert gate.main([]) == status
+    assert ("make instructions ACCEPT=1" in capsys.readouterr().out.splitlines()[-1]) == status
+
+
+def test_without_valgrind_the_gate_fails_and_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match="apt-get install valgrind"):
+        gate.main([])
+
+
+def test_the_total_of_cachegrind_and_of_callgrind_is_read() -> None:
+    assert total("desc: I1\nevents: Ir\nfn=main\n3 40\nsummary: 1234567\n") == 1234567
+    assert total("events: Ir\n\nfn=(1) main\n3 40\n\ntotals: 89\n") == 89
+
+
+def test_a_report_that_was_cut_off_has_no_total() -> None:
+    with pytest.raises(ValueError, match="end by itself"):
+        total("events: Ir\nfn=main\n3 40\n")
