@@ -93,8 +93,9 @@ def _parse_ended(token: tuple[Connection, Any], result: Any, error: BaseExceptio
     exchange = connection.exchange
     if exchange is None or exchange.head_ns or connection.stage != HEAD:
         return
-    if handler.command is not None and len(getattr(handler, "requestline", "").split()) >= 2:
-        exchange.method, exchange.target = handler.command, handler.path
+    command = getattr(handler, "command", None)
+    if command is not None and len(getattr(handler, "requestline", "").split()) >= 2:
+        exchange.method, exchange.target = command, handler.path
         exchange.version = handler.request_version
     if type(handler.request) is not socket.socket and _is_tls(handler.request):
         exchange.scheme = "https"
