@@ -15,6 +15,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns as clock
+from time import sleep
 from time import time_ns as wall_clock
 from typing import Any, Final
 
@@ -39,6 +40,7 @@ Opener = Callable[["Hub", bool], Output]
 
 _RETIRED: Final = 64
 _SETTLING: Final = 1.0
+_ENDING_NS: Final = 250_000_000
 _OPEN_AGAIN_NS: Final = 1_000_000_000
 
 logger = logging.getLogger("tcpwatch")
@@ -94,6 +96,9 @@ class Hub:
         self.active = guard.strict = False
         for connection in list(self.connections.values()):
             self.abandon(connection, outcome)
+        until = clock() + _ENDING_NS
+        while self.connections and clock() < until:
+            sleep(0.001)  # a serving thread is about to hand over what has just ended
         for loop in list(self.loops.values()):
             loop.stop(clock())
             self.report(loop)
@@ -325,8 +330,8 @@ class Hub:
             return
         connection.over = True
         connection.marks.append(mark)
-        self.forget_connection(connection)
         self.hand_over(connection, names.CLOSE, now)
+        self.forget_connection(connection)  # last: stop() waits for those that it still finds
 
     def forget_connection(self, connection: Connection) -> None:
         """This process has nothing to do with the connection any longer."""
