@@ -48,6 +48,13 @@ def _let_go() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _in_child() -> None:
+    # A child has nothing of ours to export, and a handler in Python waits for the interpreter: one
+    # that SIGTERM finds on its way into sem_wait() would sleep on, and its parent wait for it.
+    session.leave_sigterm()
+    _let_go()
+
+
 @functools.cache
 def hold_sigterm_over_forks() -> None:
     """Block SIGTERM while a process forks, once and for all.
@@ -56,7 +63,7 @@ def hold_sigterm_over_forks() -> None:
     that ours stands for would have ended the child.
     """
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_let_go)
+        os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_in_child)
 
 
 class Session:
@@ -65,6 +72,7 @@ class Session:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._installed = False
+        self._pid = 0
         self.handles_sigterm = False
         self._left: Output | None = None
 
@@ -81,6 +89,7 @@ class Session:
             hub.start(chosen, Opener(tracer, meter))
             patches.install()
             self._installed = True
+            self._pid = os.getpid()
             self._mind_sigterm()
             atexit.register(self._at_exit)
             hub.opened = self._register_last
@@ -98,7 +107,13 @@ class Session:
             sys.stderr.flush()
 
     def _register_last(self) -> None:
-        """Run before the atexit of providers that were made since: it is last in, first out."""
+        """Run before the atexit of providers that were made since: it is last in, first out.
+
+        A process that was forked to serve by itself has something to export only from now on.
+        """
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._mind_sigterm()
         atexit.unregister(self._at_exit)
         atexit.register(self._at_exit)
 
@@ -108,7 +123,7 @@ class Session:
             if not self._installed:
                 return
             self._installed = False
-            self._leave_sigterm()
+            self.leave_sigterm()
             patches.uninstall()
             deadline = monotonic() + UNINSTALL_PATIENCE
             self._left = hub.output
@@ -155,7 +170,8 @@ class Session:
             self.handles_sigterm = True
             hold_sigterm_over_forks()
 
-    def _leave_sigterm(self) -> None:
+    def leave_sigterm(self) -> None:
+        """Give SIGTERM back, if it is still ours."""
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGTERM) == self._terminated:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
