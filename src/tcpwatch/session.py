@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-EXIT_PATIENCE: Final = 1.5
+EXIT_PATIENCE: Final = 1.0
 """Seconds that we give the last export; with its overhead the exit takes at most 2 s longer."""
 
 UNINSTALL_PATIENCE: Final = 5.0

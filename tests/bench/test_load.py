@@ -68,7 +68,9 @@ def test_so_many_requests_on_so_many_connections(
     with serving(handler) as port:
         outcome = run(Load(port, 12, clients=3, keep_alive=keep_alive))
     assert len(outcome.latencies) == handler.requests == 12
-    assert handler.connections == connections
+    # A client that is quick may do all the work before another one has connected.
+    assert 1 <= handler.connections <= connections
+    assert keep_alive or handler.connections == connections
 
 
 def test_no_request_is_sent_before_it_is_due(handler: type[Counting]) -> None:

@@ -155,7 +155,7 @@ def spun(rounds: int, turns: int) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def spin() -> dict[str, Any]:
     """Return what short spins told."""
-    return spun(20, 2_000)
+    return spun(60, 2_000)
 
 
 def test_out_of_descriptors_every_failure_is_counted(spin: dict[str, Any]) -> None:

@@ -92,13 +92,24 @@ def _folders() -> tuple[tuple[Path, Package | None], ...]:
     return (*found, (Path(paths["stdlib"]), python))
 
 
+def _distribution_of(top: str) -> str | None:
+    names = metadata.packages_distributions().get(top)
+    if names:
+        return names[0]
+    # Python 3.10 only reads top_level.txt there, which many packages no longer have.
+    for distribution in metadata.distributions():
+        if any(file.parts[:1] == (top,) for file in distribution.files or ()):
+            return str(distribution.metadata["Name"])
+    return None
+
+
 @functools.cache
 def _installed(top: str) -> Package:
     """Return the installed package that a top-level module belongs to."""
-    names = metadata.packages_distributions().get(top)
-    if not names:
+    name = _distribution_of(top)
+    if name is None:
         return Package(top)
-    told = metadata.metadata(names[0])
+    told = metadata.metadata(name)
     return Package(told["Name"], told["Version"], _licence(told), _source(told))
 
 
