@@ -9,7 +9,7 @@ export PYTHONNOUSERSITE = 1
 
 help: ## show the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
-		while IFS='|' read -r verb text; do printf '%-14s %s\n' "$$verb" "$$text"; done
+		while IFS='|' read -r verb text; do printf '%-20s %s\n' "$$verb" "$$text"; done
 
 demo: setup ## start a real server and real clients, then tell what happened to each connection
 	@.venv/bin/tcpwatch demo
@@ -31,7 +31,7 @@ bench: setup ## measure what it costs, beside OpenTelemetry's own instrumentatio
 	@.venv/bin/python -c 'import matplotlib' 2>/dev/null || .venv/bin/pip install -q -e '.[bench]'
 	@PYTHONPATH=scripts .venv/bin/python -m bench $(if $(ROUNDS),--quick --rounds $(ROUNDS))
 
-instructions: setup ## count instructions per request; fail if they have grown by a tenth
+instructions: setup ## count instructions per request; fail if they grew by a tenth (minutes)
 	@PYTHONPATH=scripts .venv/bin/python -m bench.gate $(if $(ACCEPT),--accept)
 
 check: setup ## lint, format and types, changing nothing

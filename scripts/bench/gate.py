@@ -4,7 +4,9 @@ Compares the ratios to the peer with those of baseline.json, which were measured
 version of Python, and fails if one has grown by more than a tenth.
 
     python -m bench.gate             compare
-    python -m bench.gate --accept    make what is measured now the baseline of this Python
+    python -m bench.gate --accept    make what is measured now the baseline
+
+Accepting measures with the running Python and with those of the environments that make test makes.
 """
 
 from __future__ import annotations
@@ -19,13 +21,20 @@ from bench.instructions import CURE, Counts, measure, told, valgrind
 from bench.processes import Subject
 from bench.ratios import middle, ratio
 from bench.rungs import BARE, EVERYTHING, METRICS, PEER
+from environments import ROOT
 
 BASELINE = Path(__file__).with_name("baseline.json")
+OTHERS = ROOT / ".venvs"
 RUNGS = (BARE, METRICS, EVERYTHING, PEER)
 GROWTH = 0.1
 """So much more than the baseline is still the same; other releases of the peer differ as much."""
 
 Ratios = dict[str, float]
+
+
+def running() -> str:
+    """Return the minor version of this Python."""
+    return ".".join(platform.python_version_tuple()[:2])
 
 
 def ratios_of(counts: Counts) -> Ratios:
@@ -48,6 +57,38 @@ def grown(found: Mapping[str, float], baseline: Mapping[str, float]) -> list[str
     return complaints
 
 
+def accept() -> int:
+    """Make what is measured now the baseline of every Python that has an environment."""
+    others = {folder.name: Subject(folder / "bin" / "python") for folder in OTHERS.glob("3.*")}
+    subjects = {running(): Subject(), **others}
+    counts = measure(list(subjects.values()), RUNGS)
+    baseline = json.loads(BASELINE.read_text(encoding="utf-8"))
+    for python, subject in subjects.items():
+        print(f"\nPython {python}\n{told(counts[subject])}")
+        baseline[python] = {
+            name: round(value, 4) for name, value in ratios_of(counts[subject]).items()
+        }
+    ordered = dict(sorted(baseline.items(), key=lambda each: int(each[0].split(".")[1])))
+    BASELINE.write_text(json.dumps(ordered, indent=2) + "\n", encoding="utf-8")
+    print(f"\naccepted: {BASELINE.name}")
+    return 0
+
+
+def compare() -> int:
+    """Compare with the baseline of this Python; say what has grown."""
+    counts = measure([Subject()], RUNGS)[Subject()]
+    print(told(counts))
+    known: dict[str, Ratios] = json.loads(BASELINE.read_text(encoding="utf-8"))
+    complaints = grown(ratios_of(counts), known.get(running(), {}))
+    for complaint in complaints:
+        print(f"instructions beside the peer's: {complaint}")
+    if complaints:
+        print("make it cheaper, or accept it: make instructions ACCEPT=1")
+    else:
+        print(f"no ratio to the peer is more than {GROWTH:.0%} above the baseline of {running()}")
+    return bool(complaints)
+
+
 def main(arguments: list[str]) -> int:
     """Compare or accept; the exit status says whether a ratio has grown."""
     if arguments not in ([], ["--accept"]):
@@ -55,24 +96,7 @@ def main(arguments: list[str]) -> int:
         return 2
     if not valgrind():
         sys.exit(CURE)
-    counts = measure([Subject()], RUNGS)[Subject()]
-    found, python = ratios_of(counts), ".".join(platform.python_version_tuple()[:2])
-    known: dict[str, Ratios] = json.loads(BASELINE.read_text(encoding="utf-8"))
-    print(told(counts))
-    if arguments:
-        known[python] = {name: round(value, 4) for name, value in found.items()}
-        ordered = dict(sorted(known.items(), key=lambda each: int(each[0].split(".")[1])))
-        BASELINE.write_text(json.dumps(ordered, indent=2) + "\n", encoding="utf-8")
-        print(f"accepted as the baseline of Python {python}")
-        return 0
-    complaints = grown(found, known.get(python, {}))
-    for complaint in complaints:
-        print(f"instructions beside the peer's: {complaint}")
-    if complaints:
-        print("make it cheaper, or accept it: make instructions ACCEPT=1")
-    else:
-        print(f"no ratio is more than {GROWTH:.0%} above its baseline")
-    return bool(complaints)
+    return accept() if arguments else compare()
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from bench.bars import CPU
 from bench.results import Results
-from bench.rungs import KINDS, TITLES, rungs_of
+from bench.rungs import KINDS, TCPWATCH, TITLES, rungs_of
 
-OURS, PEERS, BAR = "#3b6ea5", "#b0b0b0", "#c03a2b"
+OURS, OTHERS, BAR = "#3b6ea5", "#b0b0b0", "#c03a2b"
 
 
 def plot(results: Results, path: Path) -> None:
@@ -25,11 +25,11 @@ def plot(results: Results, path: Path) -> None:
             found = results.cpu_ratio(kind, rung.name)
             assert found is not None
             whiskers = [[found.median - found.least], [found.most - found.median]]
-            colour = PEERS if rung.is_peer else OURS
+            colour = OURS if rung.watch == TCPWATCH else OTHERS
             axes.barh(at, found.median, color=colour, xerr=whiskers, ecolor="#444444", capsize=2)
             if rung in CPU:
                 axes.plot([CPU[rung]] * 2, [at - 0.45, at + 0.45], color=BAR, linewidth=2)
-        names = {"flask": "OTel Flask", "wsgi": "OTel WSGI"}
+        names = {"again": "bare, again", "flask": "OTel Flask", "wsgi": "OTel WSGI"}
         axes.set_yticks(
             range(len(rungs)), [names.get(rung.name, rung.name) for rung in reversed(rungs)]
         )

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from bench import gate
 from bench.gate import BASELINE, GROWTH, RUNGS, grown, ratios_of
 from bench.instructions import total
-from bench.processes import Subject
 
 COUNTS = {"bare": [100.0], "metrics": [120.0], "100%": [150.0], "flask": [300.0]}
 
@@ -42,25 +41,43 @@ def test_every_baseline_has_every_rung_that_is_compared() -> None:
     assert all(set(ratios) == ours for ratios in known.values())
 
 
+@pytest.fixture
+def counting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, list[float]]:
+    """What is counted next, on the running Python, with a baseline that is still empty."""
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text("{}")
+    counts = dict(COUNTS)
+    monkeypatch.setattr(gate, "BASELINE", baseline)
+    monkeypatch.setattr(gate, "valgrind", lambda: "valgrind")
+    monkeypatch.setattr(gate, "OTHERS", tmp_path)
+    monkeypatch.setattr(gate, "measure", lambda subjects, rungs: dict.fromkeys(subjects, counts))
+    return counts
+
+
 @pytest.mark.parametrize(("metrics", "status"), [(120.0, 0), (140.0, 1)])
 def test_the_exit_status_is_the_verdict(
-    monkeypatch: pytest.MonkeyPatch,
+    counting: dict[str, list[float]],
     capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
     metrics: float,
     status: int,
 ) -> None:
-    baseline = tmp_path / "baseline.json"
-    baseline.write_text("{}")
-    monkeypatch.setattr(gate, "BASELINE", baseline)
-    monkeypatch.setattr(gate, "valgrind", lambda: "valgrind")
-    counts = COUNTS
-    monkeypatch.setattr(gate, "measure", lambda subjects, rungs: {Subject(): counts})
-    assert gate.main([]) == 1, "nothing to compare with"
     assert gate.main(["--accept"]) == 0
-    counts = COUNTS | {"metrics": [metrics]}
+    counting["metrics"] = [metrics]
     assert gate.main([]) == status
     assert ("make instructions ACCEPT=1" in capsys.readouterr().out.splitlines()[-1]) == status
+
+
+@pytest.mark.usefixtures("counting")
+def test_every_python_that_has_an_environment_gets_a_baseline(tmp_path: Path) -> None:
+    (tmp_path / "3.99").mkdir()
+    gate.main(["--accept"])
+    ratios = {"metrics": 0.1, "100%": 0.25}
+    assert json.loads(gate.BASELINE.read_text()) == {gate.running(): ratios, "3.99": ratios}
+
+
+@pytest.mark.usefixtures("counting")
+def test_a_python_without_a_baseline_does_not_pass() -> None:
+    assert gate.main([]) == 1
 
 
 def test_without_valgrind_the_gate_fails_and_says_what_to_do(
