@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from email.message import Message
 from typing import Any
 
 from tcpwatch import names, patches
+from tcpwatch.core.course import Leg
 from tcpwatch.core.marks import Closing
 from tcpwatch.core.record import ConnectionRecord, Interval, RequestRecord
 from tcpwatch.core.timeline import Timeline
@@ -72,21 +73,13 @@ class RecordingSink:
     phases: list[Interval] = field(default_factory=list)
     accepts: int = 0
 
-    def accepted(self, loop: Loop, connection: Timeline) -> None:
-        """Count it."""
-        self.accepts += 1
-
-    def intervals(self, loop: Loop, intervals: Sequence[Interval], connection: Timeline) -> None:
-        """Keep them."""
-        self.phases.extend(intervals)
-
-    def request(self, loop: Loop, request: RequestRecord, connection: Timeline) -> None:
-        """Keep it."""
-        self.requests.append(request)
-
-    def connection(self, loop: Loop, connection: Timeline, blocker: Blocker | None) -> bool:
-        """Keep its record; nothing is exported."""
-        self.connections.append(connection.record())
+    def take(self, loop: Loop, connection: Timeline, leg: Leg, blocker: Blocker | None) -> bool:
+        """Keep what has ended; nothing is exported."""
+        self.accepts += leg.first
+        self.phases += leg.intervals()
+        self.requests += connection.requests
+        if connection.outcome is not None:
+            self.connections.append(connection.record())
         return False
 
     def tidy(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ EXCHANGED = Exchanged(
 
 def accepted(**changes: Any) -> Mark:
     """Make the first mark, at time 100."""
-    return (Kind.ACCEPTED, 100, *ACCEPTED._replace(**changes))
+    return (Kind.ACCEPTED, 100, tuple(ACCEPTED._replace(**changes)))
 
 
 def exchange(start: int, **changes: Any) -> list[Mark]:
@@ -275,7 +276,7 @@ OUTCOMES: dict[str, tuple[list[Mark], str, str | None]] = {
             *HANDLER,
             (Kind.FIRST_BYTE, 120, 1),
             (Kind.READ_FAILED, 121, "EOF"),
-            (Kind.EXCHANGE_ENDED, 125, None),
+            (Kind.NO_REQUEST, 125),
             *ending(130),
         ],
         "client_disconnected",
@@ -287,7 +288,7 @@ OUTCOMES: dict[str, tuple[list[Mark], str, str | None]] = {
             *HANDLER,
             (Kind.FIRST_BYTE, 120, 1),
             (Kind.READ_FAILED, 160, "TimeoutError"),
-            (Kind.EXCHANGE_ENDED, 165, None),
+            (Kind.NO_REQUEST, 165),
             *ending(170),
         ],
         "timeout",
@@ -308,7 +309,7 @@ OUTCOMES: dict[str, tuple[list[Mark], str, str | None]] = {
             accepted(),
             *HANDLER,
             (Kind.FIRST_BYTE, 120, 1),
-            (Kind.EXCHANGE_ENDED, 125, None),
+            (Kind.NO_REQUEST, 125),
             *ending(130),
         ],
         "bad_request",
@@ -351,6 +352,7 @@ def test_the_outcome_is_the_first_that_applies(
 
 
 PAYLOADS: dict[int, tuple[Any, ...]] = {
+    Kind.ACCEPTED: (tuple(ACCEPTED),),
     Kind.TLS_ENDED: (None, None),
     Kind.HANDLER_BEGAN: ("thread",),
     Kind.FIRST_BYTE: (1,),
@@ -375,8 +377,7 @@ def test_any_order_of_marks_gives_a_record(noise: list[tuple[int, int]], wait: i
     timeline = Timeline(1)
     timeline.feed([accepted(wait_ns=wait)])
     for kind, when in noise:
-        payload = tuple(ACCEPTED) if kind == Kind.ACCEPTED else PAYLOADS.get(kind, ())
-        timeline.feed([(kind, when, *payload)])
+        timeline.feed([(kind, when, *PAYLOADS.get(kind, ()))])
     timeline.feed([(Kind.ABANDONED, 2_000, "server_shutdown")])
 
     assert timeline.phase == OVER
@@ -384,6 +385,29 @@ def test_any_order_of_marks_gives_a_record(noise: list[tuple[int, int]], wait: i
     assert sum(done.phases.values()) == done.end_ns - done.start_ns
     for earlier, later in zip(done.intervals, done.intervals[1:], strict=False):
         assert earlier.start_ns <= earlier.end_ns == later.start_ns
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 1_000)), max_size=40),
+    st.lists(st.integers(0, 40), max_size=4),
+)
+def test_how_marks_are_cut_into_messages_changes_nothing(
+    noise: list[tuple[int, int]], cuts: list[int]
+) -> None:
+    """One message or many, in order or not: the same record and the same requests."""
+    marks = [accepted(), *((kind, when, *PAYLOADS.get(kind, ())) for kind, when in noise)]
+    marks.append((Kind.ABANDONED, 2_000, "server_shutdown"))
+    whole, cut = Timeline(1), Timeline(1)
+    whole.feed(marks)
+    edges = [0, *sorted(cuts), len(marks)]
+    for start, end in itertools.pairwise(edges):
+        if marks[start:end]:
+            cut.feed(marks[start:end])
+
+    assert cut.record() == whole.record()
+    assert [(r.sequence, r.start_ns, r.end_ns, r.phases) for r in cut.requests] == [
+        (r.sequence, r.start_ns, r.end_ns, r.phases) for r in whole.requests
+    ]
 
 
 @given(st.lists(st.sampled_from(KINDS), max_size=30))

@@ -29,13 +29,16 @@ from tcpwatch.emit.histograms import HISTOGRAMS
 NAME = names.M_PHASE_DURATION
 UNIT, BOUNDS, MEANING = HISTOGRAMS[NAME]
 DELTA: dict[type, AggregationTemporality] = {Histogram: AggregationTemporality.DELTA}
-SECONDS = st.one_of(st.floats(0, 100), st.sampled_from(BOUNDS))
+SCALE = 1_000_000_000
+NANOSECONDS = st.one_of(
+    st.integers(0, 100 * SCALE), st.sampled_from([round(bound * SCALE) for bound in BOUNDS])
+)
 
 
 def joined(*readers: InMemoryMetricReader, **options: Any) -> tuple[MeterProvider, Distribution]:
     """Return a provider of these readers, and our distribution that is collected with it."""
     provider = MeterProvider(readers, shutdown_on_exit=False, **options)
-    ours = Distribution(NAME, UNIT, MEANING, BOUNDS)
+    ours = Distribution(NAME, UNIT, MEANING, BOUNDS, SCALE)
     collecting = Collecting.of(provider, {NAME: ours})
     assert collecting is not None
     return provider, ours
@@ -67,8 +70,8 @@ def said(point: Any) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("temporality", [{}, DELTA], ids=["cumulative", "delta"])
-@given(rounds=st.lists(st.lists(SECONDS, max_size=30), min_size=1, max_size=4))
-def test_the_points_are_the_sdks(temporality: Any, rounds: Sequence[Sequence[float]]) -> None:
+@given(rounds=st.lists(st.lists(NANOSECONDS, max_size=30), min_size=1, max_size=4))
+def test_the_points_are_the_sdks(temporality: Any, rounds: Sequence[Sequence[int]]) -> None:
     """The same counts, bounds, extremes and sum as its own histogram, collection by collection."""
     reader = InMemoryMetricReader(temporality)
     provider, ours = joined(reader)
@@ -77,9 +80,9 @@ def test_the_points_are_the_sdks(temporality: Any, rounds: Sequence[Sequence[flo
     )
     series = ours.series({"a": 1})
     for values in rounds:
+        series.record(values)
         for value in values:
-            series.record(value)
-            theirs.record(value, {"a": 1})
+            theirs.record(value / SCALE, {"a": 1})
         data = reader.get_metrics_data()
         found: dict[str, list[Any]] = {
             metric.name: list(metric.data.data_points)
@@ -102,7 +105,7 @@ def test_readers_do_not_take_from_each_other() -> None:
     series = ours.series({})
     seen = []
     for _ in range(3):
-        series.record(1.0)
+        series.record([SCALE])
         seen.append((points(delta)[0].count, points(cumulative)[0].count))
     assert seen == [(1, 1), (1, 2), (1, 3)]
 
@@ -112,10 +115,10 @@ def test_a_reader_that_is_added_later_sees_what_comes_from_then_on() -> None:
     first, late = InMemoryMetricReader(), InMemoryMetricReader()
     provider, ours = joined(first)
     series = ours.series({})
-    series.record(1.0)
+    series.record([SCALE])
     assert points(first)[0].count == 1
     provider.add_metric_reader(late)
-    series.record(2.0)
+    series.record([2 * SCALE])
     assert (points(late)[0].count, points(first)[0].count) == (1, 2)
 
 
@@ -124,9 +127,9 @@ def test_a_sampled_value_is_its_buckets_exemplar() -> None:
     reader = InMemoryMetricReader()
     _, ours = joined(reader)
     series = ours.series({})
-    series.record(0.3)
+    series.record([SCALE * 3 // 10])
     for number, value in enumerate((0.3, 0.31, 20.0), start=1):
-        series.record_sampled((value, number, 10 + number, 1_000 + number))
+        series.record_sampled([(round(value * SCALE), (number, 10 + number), 1_000 + number)])
     (point,) = points(reader)
     told = {(e.value, e.trace_id, e.span_id, e.time_unix_nano) for e in point.exemplars}
     assert told == {(0.31, 2, 12, 1_002), (20.0, 3, 13, 1_003)}
@@ -155,7 +158,7 @@ def test_nobody_collects_and_little_waits() -> None:
     assert collecting is not None
     series = ours.series({})
     for _ in range(LARGEST + 1):
-        series.record(1.0)
+        series.record([SCALE])
     collecting.tidy()
     waiting = next(iter(ours._waiting.values()))
     assert waiting.values == []
@@ -167,7 +170,7 @@ def test_too_many_sets_of_attributes_share_one() -> None:
     reader = InMemoryMetricReader()
     _, ours = joined(reader)
     for number in range(MOST_SERIES + 5):
-        ours.series({"number": number}).record(1.0)
+        ours.series({"number": number}).record([SCALE])
     found = points(reader)
     assert len(found) == MOST_SERIES + 1
     assert [p.count for p in found if p.attributes == OVERFLOW] == [5]

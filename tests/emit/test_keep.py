@@ -13,7 +13,7 @@ from tcpwatch.settings import Settings
 SECOND = 1_000_000_000
 ACCEPTED = Accepted(0, 1, 0, 0, 9, 1, None, None, None, None, None, 1, 2)
 BEGIN: list[Mark] = [
-    (Kind.ACCEPTED, SECOND, *ACCEPTED),
+    (Kind.ACCEPTED, SECOND, tuple(ACCEPTED)),
     (Kind.HANDLER_BEGAN, SECOND, "inline"),
 ]
 CLOSED: Mark = (Kind.CLOSED, 9 * SECOND, None)

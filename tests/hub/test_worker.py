@@ -42,7 +42,7 @@ def worker(sink: RecordingSink, loop: Loop) -> Iterator[Worker]:
 def accepted(when: int, wait: int | None = 0, cookie: str = "a") -> Mark:
     """Make a first mark."""
     facts = Accepted(0, 1, wait, 0, 9, 1, ("127.0.0.1", 5), None, cookie, None, None, 1, 2)
-    return (Kind.ACCEPTED, when, *facts)
+    return (Kind.ACCEPTED, when, tuple(facts))
 
 
 def test_a_connection_arrives_once(worker: Worker, sink: RecordingSink) -> None:
@@ -101,7 +101,8 @@ def test_a_child_that_was_reaped_without_a_word_has_died(
 class BrokenSink(RecordingSink):
     """Raises at the end of a connection."""
 
-    def connection(self, *args: object) -> bool:
+    def take(self, *args: object) -> bool:
+        self.accepts += 1
         raise ZeroDivisionError
 
 

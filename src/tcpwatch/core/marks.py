@@ -17,7 +17,7 @@ class Kind:
     Plain integers, because marshal refuses an Enum's.
     """
 
-    ACCEPTED: Final = 0  # the fields of `Accepted`
+    ACCEPTED: Final = 0  # the fields of `Accepted`, as one tuple
     TLS_BEGAN: Final = 1
     TLS_ENDED: Final = 2  # error type | None, the fields of `Tls` | None
     REJECTED: Final = 3
@@ -27,13 +27,14 @@ class Kind:
     HEAD_PARSED: Final = 7  # method, scheme; both None if another instrumentation reports it
     FIRST_WRITE: Final = 8
     LAST_WRITE: Final = 9
-    EXCHANGE_ENDED: Final = 10  # the fields of `Exchanged` | None: bytes that were no request
+    EXCHANGE_ENDED: Final = 10  # the fields of `Exchanged`
     READ_FAILED: Final = 11  # error type; EOF inside a request is "EOF"
     HANDLER_ENDED: Final = 12  # error type | None, is the error the client's leaving?
     BLOCKING: Final = 13  # activity, seconds, connections queued when it ended
     CLOSED: Final = 14  # the kernel's facts before the shutdown (`Closing`) | None
     ABANDONED: Final = 15  # outcome: server_shutdown, child_died or uninstalled
     SAMPLED: Final = 16  # flags, tracestate (list of pairs): the head decision
+    NO_REQUEST: Final = 17  # ends what FIRST_BYTE began: bytes that were no request
 
 
 class Accepted(NamedTuple):

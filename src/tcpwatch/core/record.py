@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from tcpwatch import names
 from tcpwatch.core.marks import Accepted, Closing, Exchanged, Tls
 
+if TYPE_CHECKING:
+    from tcpwatch.core.course import Leg
+
 INTERVALS_KEPT = 64
+
+IN_REQUEST = frozenset({names.READ_HEAD, names.APP, names.RESPOND, names.DRAIN})
+"""The phases of a request; the others are the connection's alone."""
 
 
 class Interval(NamedTuple):
@@ -49,19 +56,27 @@ class Blame:
 
 
 class RequestRecord(NamedTuple):
-    """One finished request; `end_ns` is the last byte of its response."""
+    """One finished request; `end_ns` is the last byte of its response.
+
+    `legs` are those of the connection's that it was part of.
+    """
 
     sequence: int
     start_ns: int
     end_ns: int
     wall_ns: int
-    intervals: tuple[Interval, ...]
+    legs: tuple[Leg, ...]
     exchanged: Exchanged
 
     @property
     def phases(self) -> dict[str, int]:
         """Return total nanoseconds by phase, the drain after its end included."""
-        return totals(self.intervals)
+        return totals(
+            interval
+            for leg in self.legs
+            for interval in leg.intervals()
+            if interval.sequence == self.sequence and interval.phase in IN_REQUEST
+        )
 
 
 @dataclass(frozen=True, slots=True)

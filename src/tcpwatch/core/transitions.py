@@ -34,8 +34,9 @@ TRANSITIONS: Final[dict[tuple[str, int], str]] = {
     (names.READ_HEAD, Kind.FIRST_WRITE): names.RESPOND,
     (names.RESPOND, Kind.LAST_WRITE): names.DRAIN,
     **{
-        (phase, Kind.EXCHANGE_ENDED): names.IDLE
+        (phase, kind): names.IDLE
         for phase in (names.READ_HEAD, names.APP, names.RESPOND, names.DRAIN)
+        for kind in (Kind.EXCHANGE_ENDED, Kind.NO_REQUEST)
     },
     **{
         (phase, Kind.HANDLER_ENDED): names.CLOSE

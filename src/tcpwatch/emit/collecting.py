@@ -9,6 +9,7 @@ views, with another preferred aggregation, or with an SDK that looks different i
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -26,6 +27,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from tcpwatch import names
 from tcpwatch.emit.distributions import Distribution
+from tcpwatch.emit.ledger import Ledger
 from tcpwatch.emit.version import VERSION
 
 _SCOPE: Final = InstrumentationScope(names.SCOPE, VERSION, names.SCHEMA_URL)
@@ -39,6 +41,8 @@ class Collecting:
 
     def __init__(self, provider: MeterProvider, distributions: Mapping[str, Distribution]) -> None:
         self.distributions = distributions
+        self.ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
+        """Where values wait that the distributions have not been handed yet."""
         self._provider = provider
         self._pid = os.getpid()
         consumer: Any = provider._measurement_consumer
@@ -81,6 +85,8 @@ class Collecting:
         data: MetricsData | None = self._collect(reader, *args, **kwargs)
         if self._pid != os.getpid():
             return data
+        for ledger in list(self.ledgers):
+            ledger.post()
         temporality = _of_histograms(reader._instrument_class_temporality)
         readers = self._readers()
         collected = (

@@ -1,15 +1,18 @@
 """Histograms that cost nothing while they are filled: values are noted, and sorted when collected.
 
 The SDK aggregates each value as it comes, for about 10 µs; a connection has a dozen of them. Here a
-value costs one `list.append`: a series keeps what came since it was last looked at, and sorting
-that gives all its buckets at once. Nothing is sampled or rounded: the points are the SDK's.
+series keeps what came since it was last looked at, and counts all of it at once. Nothing is sampled
+or rounded: the points are the SDK's.
 """
 
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Hashable, Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import repeat
+from operator import itemgetter
 from time import time_ns
 from typing import Any, Final, NamedTuple
 
@@ -21,8 +24,8 @@ from opentelemetry.sdk.metrics.export import (
     Metric,
 )
 
-Noted = tuple[float, int, int, int]
-"""A value of a sampled span: value, trace id, span id, wall clock (ns)."""
+Noted = tuple[int, tuple[int, int], int]
+"""A value of a sampled span: value, (trace id, span id), wall clock (ns)."""
 
 LARGEST: Final = 1024
 """So many values of a series wait at most, in a process that nobody collects from."""
@@ -33,11 +36,22 @@ MOST_SERIES: Final = 2000
 OVERFLOW: Final = {"otel.metric.overflow": True}
 
 
+_value_of: Final[Callable[[Noted], int]] = itemgetter(0)
+
+
 class Series(NamedTuple):
     """Where the values of one set of attributes go; sampled ones may become exemplars."""
 
-    record: Callable[[float], None]
-    record_sampled: Callable[[Noted], None]
+    record: Callable[[Iterable[int]], None]
+    record_sampled: Callable[[Iterable[Noted]], None]
+
+
+class Sorted(NamedTuple):
+    """Values by bucket: how many, and the last sampled one of each."""
+
+    values: list[int]
+    counts: list[int]
+    exemplars: dict[int, Noted]
 
 
 class Point:
@@ -48,21 +62,23 @@ class Point:
     def __init__(self, buckets: int, start_ns: int) -> None:
         self.start_ns = start_ns
         self.counts = [0] * buckets
-        self.count = 0
-        self.total = 0.0
+        self.count = self.total = 0
         self.lowest, self.highest = float("inf"), float("-inf")
         self.exemplars: dict[int, Noted] = {}
 
-    def add(self, values: list[float], counts: list[int], exemplars: dict[int, Noted]) -> None:
-        """Take in sorted values, which fall into the buckets like this."""
+    def add(self, found: Sorted) -> None:
+        """Take in values."""
+        values, counts, exemplars = found
         self.counts = [old + new for old, new in zip(self.counts, counts, strict=True)]
         self.count += len(values)
         self.total += sum(values)
-        self.lowest = min(self.lowest, values[0])
-        self.highest = max(self.highest, values[-1])
+        self.lowest = min(self.lowest, *values)
+        self.highest = max(self.highest, *values)
         self.exemplars.update(exemplars)
 
-    def export(self, attributes: Any, bounds: Sequence[float], now: int) -> HistogramDataPoint:
+    def export(
+        self, attributes: Any, bounds: Sequence[float], scale: int, now: int
+    ) -> HistogramDataPoint:
         """Return it as the SDK's; exemplars are told once."""
         exemplars, self.exemplars = self.exemplars, {}
         return HistogramDataPoint(
@@ -70,14 +86,14 @@ class Point:
             start_time_unix_nano=self.start_ns,
             time_unix_nano=now,
             count=self.count,
-            sum=self.total,
+            sum=self.total / scale,
             bucket_counts=tuple(self.counts),
             explicit_bounds=bounds,
-            min=self.lowest,
-            max=self.highest,
+            min=self.lowest / scale,
+            max=self.highest / scale,
             exemplars=[
-                Exemplar({}, value, when, span_id, trace_id)
-                for value, trace_id, span_id, when in exemplars.values()
+                Exemplar({}, value / scale, when, span_id, trace_id)
+                for value, (trace_id, span_id), when in exemplars.values()
             ],
         )
 
@@ -89,25 +105,29 @@ class Waiting:
 
     def __init__(self, attributes: dict[str, Any]) -> None:
         self.attributes = attributes
-        self.values: list[float] = []
+        self.values: list[int] = []
         self.sampled: list[Noted] = []
         self.points: dict[Hashable, Point] = {}
 
-    def take(self) -> tuple[list[float], list[Noted]]:
-        """Take away what has come so far; the worker may append all the while."""
+    def take(self) -> tuple[list[int], list[Noted]]:
+        """Take away what has come so far; others may add to it all the while."""
         values, sampled = self.values[:], self.sampled[:]
         del self.values[: len(values)], self.sampled[: len(sampled)]
-        values.extend(noted[0] for noted in sampled)
-        values.sort()
         return values, sampled
 
 
 class Distribution:
-    """One histogram: its series, and what each reader has been told."""
+    """One histogram: its series, and what each reader has been told.
 
-    def __init__(self, name: str, unit: str, meaning: str, bounds: Sequence[float]) -> None:
-        self.name, self.unit, self.meaning = name, unit, meaning
+    Values are whole numbers, `scale` of them to the unit: nanoseconds, of which a second has 10⁹.
+    """
+
+    def __init__(
+        self, name: str, unit: str, meaning: str, bounds: Sequence[float], scale: int = 1
+    ) -> None:
+        self.name, self.unit, self.meaning, self.scale = name, unit, meaning, scale
         self.bounds = tuple(float(bound) for bound in bounds)
+        self._edges = [round(bound * scale) for bound in bounds]
         self._waiting: dict[Hashable, Waiting] = {}
         self._began_ns = time_ns()
         self._read_ns: dict[Hashable, int] = {}
@@ -120,7 +140,7 @@ class Distribution:
             if key not in self._waiting and len(self._waiting) >= MOST_SERIES:
                 attributes, key = dict(OVERFLOW), "overflow"
             waiting = self._waiting.setdefault(key, Waiting(attributes))
-        return Series(waiting.values.append, waiting.sampled.append)
+        return Series(waiting.values.extend, waiting.sampled.extend)
 
     def tidy(self, readers: Sequence[Hashable]) -> None:
         """Sort what waits in long series; call it now and then."""
@@ -131,24 +151,30 @@ class Distribution:
 
     def _sort(self, waiting: Waiting, readers: Sequence[Hashable]) -> None:
         values, sampled = waiting.take()
-        if not values:
+        of_sampled = list(map(_value_of, sampled))
+        if not (values or sampled):
             return
-        edges = [bisect_right(values, bound) for bound in self.bounds]
-        counts = [
-            upto - before for before, upto in zip((0, *edges), (*edges, len(values)), strict=True)
-        ]
-        exemplars: dict[int, Noted] = {}
-        filled = sum(1 for count in counts if count)
-        for noted in reversed(sampled):
-            exemplars.setdefault(bisect_left(self.bounds, noted[0]), noted)
-            if len(exemplars) == filled:
-                break
+        buckets = self._buckets(of_sampled)
+        # The last one of a bucket stays in the dictionary.
+        exemplars = {
+            bucket: noted
+            for bucket, noted in dict(zip(buckets, sampled, strict=True)).items()
+            if noted[1][1]
+        }
+        counts = [0] * (len(self.bounds) + 1)
+        for bucket, count in Counter([*buckets, *self._buckets(values)]).items():
+            counts[bucket] = count
+        found = Sorted([*values, *of_sampled], counts, exemplars)
         for reader in readers:
             point = waiting.points.get(reader)
             if point is None:
                 start = self._read_ns.get(reader, self._began_ns)
                 point = waiting.points[reader] = Point(len(counts), start)
-            point.add(values, counts, exemplars)
+            point.add(found)
+
+    def _buckets(self, values: Iterable[int]) -> list[int]:
+        """Return the bucket of each value; a bucket's upper bound is in it."""
+        return list(map(bisect_left, repeat(self._edges), values))
 
     def collect(
         self, reader: Hashable, readers: Sequence[Hashable], temporality: AggregationTemporality
@@ -163,7 +189,7 @@ class Distribution:
                 point = waiting.points.get(reader)
                 if point is None:
                     continue
-                points.append(point.export(waiting.attributes, self.bounds, now))
+                points.append(point.export(waiting.attributes, self.bounds, self.scale, now))
                 if delta:
                     del waiting.points[reader]
             if delta:

@@ -1,11 +1,13 @@
 """What has finished, to histograms, with its span where that is sampled: exemplars lead to traces.
 
-A series is looked up once for each set of attributes, not once for each value.
+What a leg of a connection's life has to tell is decided once for each kind of leg; of each one only
+a row of numbers is noted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from time import time_ns
 from typing import Any, Final
 
@@ -14,11 +16,13 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import Meter, MeterProvider
 
 from tcpwatch import names
-from tcpwatch.core.record import Interval, RequestRecord
+from tcpwatch.core.course import Leg
+from tcpwatch.core.marks import Accepted, Exchanged
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.emit import attributes as words
 from tcpwatch.emit.collecting import Collecting
 from tcpwatch.emit.distributions import Distribution, Noted, Series
+from tcpwatch.emit.ledger import MOST_ROWS, Column, Ledger
 from tcpwatch.emit.tracing import span_context
 from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.output import Blocker
@@ -56,144 +60,149 @@ HISTOGRAMS: Final[dict[str, tuple[str, tuple[float, ...], str]]] = {
 Recorder = Callable[[dict[str, Any]], Series]
 """Finds the series of a histogram's attributes."""
 
+_NANOSECONDS: Final = {"s": 1_000_000_000}
+"""What is noted of a duration, in its unit; other values are noted as they are."""
+
+_labels: Final = itemgetter(
+    *map(
+        Exchanged._fields.index,
+        (
+            "method",
+            "scheme",
+            "route",
+            "status",
+            "error",
+            "version",
+            "peer_instrumented",
+            "excluded",
+        ),
+    )
+)
+"""What decides on the series of a request."""
+
 
 class Histograms:
     """The sink that records what has finished."""
 
     def __init__(self, provider: MeterProvider, meter: Meter) -> None:
         ours = {
-            name: Distribution(name, unit, meaning, buckets)
+            name: Distribution(name, unit, meaning, buckets, _NANOSECONDS.get(unit, 1))
             for name, (unit, buckets, meaning) in HISTOGRAMS.items()
         }
-        collecting = self._collecting = Collecting.of(provider, ours)
-        self._exemplars = collecting.exemplars if collecting is not None else None
-        find = {
-            name: collecting.distributions[name].series
-            if collecting is not None
-            else _of_the_sdk(meter, name)
-            for name in HISTOGRAMS
-        }
-        self._duration = _Known(find[names.M_CONNECTION_DURATION])
-        self._length = _Known(find[names.M_QUEUE_LENGTH])
-        self._request = _Known(find[names.M_REQUEST_DURATION])
-        self._find = find
-        self._phases: dict[int, dict[str, Series]] = {}
-
-    def accepted(self, loop: Loop, connection: Timeline) -> None:
-        """Record the depth of the queue that an accept has left behind."""
-        accepted, listener = connection.accepted, loop.listener
-        if accepted is None or accepted.depth is None:
-            return
-        series = self._length.get(listener.key)
-        if series is None:
-            series = self._length.add(listener.key, words.listener_attributes(listener))
-        if self._wanted(connection.sampled):
-            noted = accepted.depth, accepted.trace_id, accepted.span_id, time_ns()
-            series.record_sampled(noted)
+        self._ledger = Ledger()
+        collecting = Collecting.of(provider, ours)
+        self._exemplars: bool | None = None
+        self._most_rows = 0
+        if collecting is None:
+            self._find = {name: _of_the_sdk(meter, name) for name in HISTOGRAMS}
         else:
-            series.record(accepted.depth)
+            self._find = {name: of.series for name, of in collecting.distributions.items()}
+            self._exemplars = collecting.exemplars
+            self._most_rows = MOST_ROWS
+            collecting.ledgers.add(self._ledger)
+        self._collecting = collecting
 
-    def intervals(self, loop: Loop, intervals: Sequence[Interval], connection: Timeline) -> None:
-        """Record the phases; the accept queue's has a histogram of its own."""
-        phases = self._phases.get(loop.listener.key)
-        if phases is None:
-            phases = self._phases[loop.listener.key] = self._series_of(loop.listener)
-        if not self._wanted(connection.sampled):
-            for phase, start_ns, end_ns, _ in intervals:
-                phases[phase].record((end_ns - start_ns) / 1e9)
-            return
-        accepted = connection.accepted
-        assert accepted is not None
-        trace_id, span_id, now = accepted.trace_id, accepted.span_id, time_ns()
-        for phase, start_ns, end_ns, _ in intervals:
-            phases[phase].record_sampled(((end_ns - start_ns) / 1e9, trace_id, span_id, now))
-
-    def _series_of(self, listener: Listener) -> dict[str, Series]:
-        common = words.listener_attributes(listener)
-        find = self._find[names.M_PHASE_DURATION]
-        found = {phase: find({**common, names.PHASE_NAME: phase}) for phase in names.PHASES[1:]}
-        return {names.ACCEPT_QUEUE: self._find[names.M_QUEUE_WAIT](common), **found}
-
-    def request(self, loop: Loop, request: RequestRecord, connection: Timeline) -> None:
-        """Record a request, unless another instrumentation does."""
-        exchanged = request.exchanged
-        if exchanged.peer_instrumented or exchanged.excluded:
-            return
-        key = (
-            exchanged.method,
-            exchanged.scheme,
-            exchanged.route,
-            exchanged.status,
-            exchanged.error,
-            exchanged.version,
+    def take(self, loop: Loop, connection: Timeline, leg: Leg, blocker: Blocker | None) -> bool:
+        """Note down what has ended with this leg, as one row."""
+        course, row, _, first = leg
+        accepted, outcome = connection.accepted, connection.outcome
+        assert accepted is not None  # the worker delivers no other
+        depth = accepted.depth
+        key: tuple[Any, ...] = (
+            loop.listener.key,
+            course,
+            outcome,
+            connection.error,
+            first,
+            depth is None,
         )
-        series = self._request.get(key)
-        if series is None:
-            series = self._request.add(key, words.request_metric_attributes(exchanged))
-        seconds = (request.end_ns - request.start_ns) / 1e9
-        if self._wanted(bool(exchanged.flags)):
-            series.record_sampled((seconds, exchanged.trace_id, exchanged.span_id, time_ns()))
+        if first:
+            row = (*row, depth)
+        if outcome is not None:
+            row = (*row, connection.since_ns - connection.start_ns)
+        for _, start, end, _, _, exchanged in connection.requests:
+            row = (*row, end - start)
+            key = (*key, _labels(exchanged))
+        page = self._ledger.pages.get(key)
+        if page is None:
+            page = self._ledger.open(key, list(self._columns(loop.listener, connection, leg)))
+        wanted = self._exemplars
+        if connection.sampled if wanted is None else wanted:
+            page.sampled.append((row, _origins(connection, accepted, wanted), time_ns()))
         else:
-            series.record(seconds)
+            page.rows.append(row)
+        return False
 
-    def connection(self, loop: Loop, connection: Timeline, blocker: Blocker | None) -> bool:
-        """Record a connection's lifetime."""
-        key = (loop.listener.key, connection.outcome, connection.error)
-        series = self._duration.get(key)
-        if series is None:
-            found = words.listener_attributes(loop.listener)
-            found[names.CONNECTION_OUTCOME] = connection.outcome
+    def _columns(self, listener: Listener, connection: Timeline, leg: Leg) -> Iterator[Column]:
+        """Say what the rows of a leg like this one have to tell."""
+        common = words.listener_attributes(listener)
+        for phase, start, end, _ in leg.course.steps:
+            if phase == names.ACCEPT_QUEUE:
+                yield Column(self._find[names.M_QUEUE_WAIT](common), end, start)
+            else:
+                found = {**common, names.PHASE_NAME: phase}
+                yield Column(self._find[names.M_PHASE_DURATION](found), end, start)
+        at = len(leg.times)
+        if leg.first:
+            if connection.accepted is not None and connection.accepted.depth is not None:
+                yield Column(self._find[names.M_QUEUE_LENGTH](common), at)
+            at += 1
+        if connection.outcome is not None:
+            found = {**common, names.CONNECTION_OUTCOME: connection.outcome}
             if connection.error is not None:
                 found[names.ERROR_TYPE] = connection.error
-            series = self._duration.add(key, found)
-        accepted = connection.accepted
-        if accepted is not None and self._wanted(connection.sampled):
-            noted = connection.seconds, accepted.trace_id, accepted.span_id, time_ns()
-            series.record_sampled(noted)
-        else:
-            series.record(connection.seconds)
-        return False
+            yield Column(self._find[names.M_CONNECTION_DURATION](found), at)
+            at += 1
+        for number, request in enumerate(connection.requests):
+            exchanged = request.exchanged
+            if not (exchanged.peer_instrumented or exchanged.excluded):
+                found = words.request_metric_attributes(exchanged)
+                series = self._find[names.M_REQUEST_DURATION](found)
+                yield Column(series, at + number, origin=number + 1)
 
     def tidy(self) -> None:
         """Keep what waits for the readers small."""
+        self._ledger.post(self._most_rows)
         if self._collecting is not None:
             self._collecting.tidy()
 
-    def _wanted(self, sampled: bool) -> bool:
-        return sampled if self._exemplars is None else self._exemplars
+
+def _origins(
+    connection: Timeline, accepted: Accepted, wanted: bool | None
+) -> tuple[tuple[int, int], ...]:
+    """Return whose the values of a row are: the connection's, and each of its requests'."""
+    return (
+        (accepted.trace_id, accepted.span_id),
+        *(
+            (request.exchanged.trace_id, request.exchanged.span_id)
+            if wanted or request.exchanged.flags
+            else _NOBODY
+            for request in connection.requests
+        ),
+    )
 
 
-class _Known(dict[Hashable, Series]):
-    """The series of one histogram by a key that is made faster than their attributes."""
-
-    _MOST = 4096
-
-    def __init__(self, find: Recorder) -> None:
-        self._find = find
-
-    def add(self, key: Hashable, attributes: dict[str, Any]) -> Series:
-        """Look a series up; what a client may invent is in keys, so they are not kept for ever."""
-        if len(self) >= self._MOST:
-            self.clear()
-        series = self[key] = self._find(attributes)
-        return series
+_NOBODY: Final = (0, 0)
 
 
 def _of_the_sdk(meter: Meter, name: str) -> Recorder:
     """Use an instrument of the SDK's."""
     unit, buckets, meaning = HISTOGRAMS[name]
+    scale = _NANOSECONDS.get(unit, 1)
     instrument: Any = meter.create_histogram(
         name, unit, meaning, explicit_bucket_boundaries_advisory=list(buckets)
     )
 
     def series(attributes: dict[str, Any]) -> Series:
-        def record(value: float) -> None:
-            instrument.record(value, attributes)
+        def record(values: Iterable[int]) -> None:
+            for value in values:
+                instrument.record(value / scale, attributes)
 
-        def record_sampled(noted: Noted) -> None:
-            value, trace_id, span_id, _ = noted
-            span = trace.NonRecordingSpan(span_context(trace_id, span_id, 1))
-            instrument.record(value, attributes, trace.set_span_in_context(span, Context()))
+        def record_sampled(noted: Iterable[Noted]) -> None:
+            for value, (trace_id, span_id), _ in noted:
+                span = trace.NonRecordingSpan(span_context(trace_id, span_id, 1))
+                context = trace.set_span_in_context(span, Context())
+                instrument.record(value / scale, attributes, context)
 
         return Series(record, record_sampled)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import Any, Final
 
 from opentelemetry.sdk.trace.sampling import Decision
@@ -18,8 +17,9 @@ from opentelemetry.trace import (
 )
 
 from tcpwatch import names
+from tcpwatch.core.course import Leg
 from tcpwatch.core.marks import Accepted
-from tcpwatch.core.record import ConnectionRecord, Interval, RequestRecord
+from tcpwatch.core.record import ConnectionRecord, RequestRecord
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.emit import attributes as words
 from tcpwatch.emit.keep import Keeper
@@ -41,13 +41,13 @@ class Spans:
         self._shortest_ns = int(settings.phase_span_min * 1e9)
         self._unsampled: OrderedDict[int, list[RequestRecord]] = OrderedDict()
 
-    def accepted(self, loop: Loop, connection: Timeline) -> None:
-        """A connection's span is built at its end."""
+    def take(self, loop: Loop, connection: Timeline, leg: Leg, blocker: Blocker | None) -> bool:
+        """Export what is to be exported; phase spans wait for their connection's end."""
+        for request in connection.requests:
+            self._request(request, connection)
+        return connection.outcome is not None and self._connection(loop, connection, blocker)
 
-    def intervals(self, loop: Loop, intervals: Sequence[Interval], connection: Timeline) -> None:
-        """Phase spans wait for their connection."""
-
-    def request(self, loop: Loop, request: RequestRecord, connection: Timeline) -> None:
+    def _request(self, request: RequestRecord, connection: Timeline) -> None:
         """Build a carried request span now if it was sampled, at its connection's end if kept."""
         exchanged, accepted = request.exchanged, connection.accepted
         if (
@@ -67,7 +67,7 @@ class Spans:
     def tidy(self) -> None:
         """Nothing waits here."""
 
-    def connection(self, loop: Loop, connection: Timeline, blocker: Blocker | None) -> bool:
+    def _connection(self, loop: Loop, connection: Timeline, blocker: Blocker | None) -> bool:
         """Export a connection that was sampled or that is worth keeping. Return whether it was."""
         unsampled = self._unsampled.pop(connection.key, ())
         if not self._tracing.enabled:

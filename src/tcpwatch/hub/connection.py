@@ -113,7 +113,7 @@ class Connection:
         self.pid = pid
         self.accepted = accepted
         self.accepted_ns = now
-        self.marks: list[Mark] = [(Kind.ACCEPTED, now, *accepted)]
+        self.marks: list[Mark] = [(Kind.ACCEPTED, now, tuple(accepted))]
         self.tail: tuple[str, int] = (names.ACCEPT_QUEUE, now)
 
     def first_byte(self, now: int) -> Exchange:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from email.message import Message
 from typing import Any, Protocol
 
+from tcpwatch.core.course import Leg
 from tcpwatch.core.marks import Accepted
-from tcpwatch.core.record import Interval, RequestRecord
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.hub.connection import Connection, Exchange
 from tcpwatch.hub.loop import Loop
@@ -35,24 +34,25 @@ class Requests(Protocol):
 class Blocker(Protocol):
     """What is still known of a connection that may have blocked others."""
 
-    accepted: Accepted
-    exported: bool
+    @property
+    def accepted(self) -> Accepted:
+        """What was known when it was accepted."""
+
+    @property
+    def exported(self) -> bool:
+        """Whether its span was exported."""
 
 
 class Sink(Protocol):
     """Takes what has finished, on the worker's thread."""
 
-    def accepted(self, loop: Loop, connection: Timeline) -> None:
-        """The first marks of a connection have come."""
+    def take(self, loop: Loop, connection: Timeline, leg: Leg, blocker: Blocker | None) -> bool:
+        """A connection has gone another leg of its life.
 
-    def intervals(self, loop: Loop, intervals: Sequence[Interval], connection: Timeline) -> None:
-        """Phases of an open or just closed connection have ended."""
-
-    def request(self, loop: Loop, request: RequestRecord, connection: Timeline) -> None:
-        """A request has ended."""
-
-    def connection(self, loop: Loop, connection: Timeline, blocker: Blocker | None) -> bool:
-        """A connection is over. Return True if its span was exported."""
+        `connection.requests` are those that have ended on it; the connection is over if it has an
+        `outcome`. `blocker` is who made it wait, if that is known. Return whether its span was
+        exported.
+        """
 
     def tidy(self) -> None:
         """The worker has nothing else to do for a moment."""

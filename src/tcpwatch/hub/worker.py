@@ -6,14 +6,15 @@ It runs on one daemon thread of the serving process or, for forking servers, in 
 from __future__ import annotations
 
 import threading
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Callable
 from time import monotonic_ns as clock
 from time import sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tcpwatch import names
 from tcpwatch.core.blame import Activity, blame
+from tcpwatch.core.course import Leg
 from tcpwatch.core.marks import Accepted, Kind, Mark
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.guard import guard
@@ -34,14 +35,11 @@ _SLICE = 8
 """After so many messages (about 0.1 ms) others may have the GIL."""
 
 
-class Acquaintance:
+class Acquaintance(NamedTuple):
     """What is remembered of a connection, open or over, that may have blocked others."""
 
-    __slots__ = ("accepted", "exported")
-
-    def __init__(self, accepted: Accepted) -> None:
-        self.accepted = accepted
-        self.exported = False
+    accepted: Accepted
+    exported: bool
 
 
 class Worker:
@@ -60,7 +58,7 @@ class Worker:
         self.timelines: dict[int, Timeline] = {}
         self.pids: dict[int, int] = {}
         self.dropped: Counter[str] = Counter()
-        self.acquaintances: OrderedDict[int, Acquaintance] = OrderedDict()
+        self.acquaintances: dict[int, Acquaintance] = {}
         self.wake = threading.Event()
         self._loops = loops
         self._sinks = sinks
@@ -155,26 +153,37 @@ class Worker:
             if not marks or marks[0][0] != Kind.ACCEPTED:
                 self.dropped["unknown_connection"] += 1
                 return
-            timeline = self.timelines[key] = Timeline(key)
-        timeline.feed(marks)
+            timeline = Timeline(key)
+        leg = timeline.feed(marks)
         accepted = timeline.accepted
         assert accepted is not None  # it is what every timeline's first mark says
         loop = self._loop
         if loop is None or loop.listener.key != accepted.listener:
             loop = self._loop = self._loops(accepted.listener)
         if begins:
-            self._remember(key, accepted)
-            if accepted.wait_ns is not None and accepted.wait_ns >= self._blame_min_ns:
-                self._find_blocker(timeline, accepted, accepted.wait_ns, loop)
-        if loop is not None:
-            self._deliver(timeline, loop, begins)
-        if timeline.outcome is not None:
+            wait = accepted.wait_ns
+            if wait is not None and wait >= self._blame_min_ns:
+                self._find_blocker(timeline, accepted, wait, loop)
+        if timeline.outcome is None:
+            self.timelines[key] = timeline
+        elif not begins:
             del self.timelines[key]
+        exported = loop is not None and self._deliver(timeline, loop, leg)
+        if begins or exported:
+            self._remember(timeline, accepted, exported)
 
-    def _remember(self, key: int, accepted: Accepted) -> None:
-        self.acquaintances[key] = Acquaintance(accepted)
-        if len(self.acquaintances) > _RECENT:
-            self.acquaintances.popitem(last=False)
+    def _remember(self, timeline: Timeline, accepted: Accepted, exported: bool) -> None:
+        """Know a connection by name that may have held up another one, or may do so yet.
+
+        Who covers half of a wait has kept the loop busy for half of the shortest that is looked at.
+        """
+        key, known = timeline.key, self.acquaintances
+        short = timeline.since_ns - timeline.accepted_ns < self._blame_min_ns // 2
+        if short and timeline.outcome is not None and key not in known:
+            return
+        known[key] = Acquaintance(accepted, exported)
+        if len(known) > _RECENT:
+            del known[next(iter(known))]
 
     def _find_blocker(
         self, timeline: Timeline, accepted: Accepted, wait_ns: int, loop: Loop | None
@@ -185,34 +194,22 @@ class Worker:
         if timeline.blame is not None and loop is not None:
             loop.blocked_ns[timeline.blame.activity] += int(timeline.blame.seconds * 1e9)
 
-    def _deliver(self, timeline: Timeline, loop: Loop, begins: bool) -> None:
-        intervals, timeline.intervals = timeline.intervals, []
-        requests, timeline.requests = timeline.requests, []
-        over = timeline.outcome is not None
+    def _deliver(self, timeline: Timeline, loop: Loop, leg: Leg) -> bool:
+        blocker, exported = None, False
+        if timeline.blame is not None and timeline.blame.connection is not None:
+            blocker = self.acquaintances.get(timeline.blame.connection)
         for sink in self._sinks():
             if self._broken and id(sink) in self._broken:
                 continue
             try:
-                if begins:
-                    sink.accepted(loop, timeline)
-                if intervals:
-                    sink.intervals(loop, intervals, timeline)
-                for request in requests:
-                    sink.request(loop, request, timeline)
-                if over:
-                    self._finish(sink, loop, timeline)
+                if sink.take(loop, timeline, leg, blocker):
+                    exported = True
             except Exception as error:
                 self._broken.add(id(sink))
                 guard.caught(type(sink).__name__, error)
-
-    def _finish(self, sink: Sink, loop: Loop, timeline: Timeline) -> None:
-        blocker = None
-        if timeline.blame is not None and timeline.blame.connection is not None:
-            blocker = self.acquaintances.get(timeline.blame.connection)
-        if sink.connection(loop, timeline, blocker):
-            known = self.acquaintances.get(timeline.key)
-            if known is not None:
-                known.exported = True
+        if timeline.requests:
+            timeline.requests = []
+        return exported
 
     def _sweep(self, now: int) -> None:
         """Drop timelines whose end was lost with a full queue: nobody will ever send it."""

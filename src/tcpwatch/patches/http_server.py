@@ -13,7 +13,7 @@ from time import monotonic_ns as clock
 from typing import Any, Final
 
 from tcpwatch import names
-from tcpwatch.core.marks import Kind
+from tcpwatch.core.marks import Kind, Mark
 from tcpwatch.guard import guard
 from tcpwatch.hub import hub
 from tcpwatch.hub.connection import APP, HEAD, WAITING, Connection, Exchange
@@ -167,7 +167,7 @@ def _end(
     if exchange.cut_short and exchange.version != "HTTP/0.9":
         # An HTTP/0.9 request has no other end than the client's FIN.
         connection.marks.append((Kind.READ_FAILED, clock(), "EOF"))
-    frozen = None
+    ended: Mark
     if exchange.head_ns or exchange.status is not None:
         span = None
         try:
@@ -176,8 +176,12 @@ def _end(
         except Exception as internal:
             guard.caught("request span", internal)
         frozen = exchange.freeze(span)
-    now = clock()
-    connection.marks.append((Kind.EXCHANGE_ENDED, now, frozen))
+        now = clock()
+        ended = (Kind.EXCHANGE_ENDED, now, frozen)
+    else:  # http.server drops a blank line without a word
+        now = clock()
+        ended = (Kind.NO_REQUEST, now)
+    connection.marks.append(ended)
     connection.stage = WAITING
     connection.ready_ns = now
     if not closes:  # else the close comes at once, and its message takes these marks along
