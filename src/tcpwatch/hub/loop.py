@@ -12,12 +12,12 @@ from time import monotonic_ns as clock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tcpwatch import names
-from tcpwatch.core.blame import Activity
 from tcpwatch.kernel.reader import Kernel
 
 if TYPE_CHECKING:
     from tcpwatch.hub.connection import Connection
 
+_IDLE: Final = names.LOOP_IDLE
 _SHORTEST_ACTIVITY_NS: Final = 20_000
 _HISTORY: Final = 4096
 _SPINNING: Final = 64
@@ -52,6 +52,7 @@ class Loop:
 
     def __init__(self, listener: Listener, sock: socket.socket | None, kernel: Kernel) -> None:
         self.listener = listener
+        self.key = listener.key
         self.sock = sock
         self.kernel = kernel
         self.own_address = _own_address(listener)
@@ -71,7 +72,8 @@ class Loop:
         self.depth_zero_ns = 0
         self.slept = False
         self.select_returned_ns = 0
-        self.history: deque[Activity] = deque(maxlen=_HISTORY)
+        self.history: deque[tuple[object, ...]] = deque(maxlen=_HISTORY)
+        """The fields of `Activity`."""
         self.label: str | None = None
         self.connection: int | None = None
         self.getting = False
@@ -84,6 +86,8 @@ class Loop:
         """Whether the server does something of its own between two turns."""
         self.by_hand = False
         """Whether somebody calls handle_request() in a loop of their own."""
+        self.plain_peers = listener.network_type == "ipv4"
+        """Whether accept() gives addresses of which nothing is to be taken off."""
         self.spinning = False
         """Whether accept() only fails, at once, again and again (EMFILE): then every µs counts."""
         self.failures = 0
@@ -95,28 +99,26 @@ class Loop:
         """Leave what the loop did until `now` and begin `state`, for `connection` if for one."""
         since = self.since_ns
         if since:
-            self.totals[self.state] += now - since
-            if now - since >= _SHORTEST_ACTIVITY_NS:
-                name = self.label or self.state
-                self.history.append(Activity(name, since, now, self.connection))
-        self.state, self.since_ns = state, now
+            before, spent = self.state, now - since
+            self.totals[before] += spent
+            if spent >= _SHORTEST_ACTIVITY_NS:
+                self.history.append((self.label or before, since, now, self.connection))
+        self.state = state
+        self.since_ns = now
         self.label = None
         self.connection = connection
 
     def enter_select(self, now: int) -> None:
         """The loop is about to sleep in `select` until somebody connects."""
-        if self.state == names.LOOP_IDLE and self.since_ns:
+        if self.state is _IDLE and self.since_ns:
             return
-        self.turn(names.LOOP_IDLE, now)
+        self.turn(_IDLE, now)
         self.away_since = 0
-        self.read_queue(now)
-        if self.depth:
-            self.slept = False
-        else:
-            self.slept = self.depth == 0
+        depth = self.read_queue(now)
+        self.slept = depth == 0
+        if not depth and self.history:
             # Nobody waits, so nothing before this moment can be blamed for a wait.
-            if self.history:
-                self.history.clear()
+            self.history.clear()
 
     def leave_select(self, now: int, state: str) -> None:
         """`select` has returned, because somebody connected or its timeout is over."""
@@ -153,7 +155,7 @@ class Loop:
         """Give away what the loop did up to `now`, for blame; it is accepting `connection`."""
         self.turn(self.state, now, connection)
         history, self.history = self.history, deque(maxlen=_HISTORY)
-        return [tuple(activity) for activity in history]
+        return list(history)
 
     def state_of_affairs(self) -> dict[str, Any]:
         """Return everything that another process should know of the loop, as plain values."""
@@ -176,16 +178,17 @@ class Loop:
         self.since_ns = self.away_since = 0
         self.running = False
 
-    def read_queue(self, now: int) -> None:
-        """Read the accept queue's depth and limit from the kernel."""
+    def read_queue(self, now: int) -> int | None:
+        """Read the accept queue's depth and limit from the kernel; return the depth."""
         queue = self.queue()
         if queue is None:
             self.depth = self.limit = None
-            return
+            return None
         depth, self.limit = queue
         self.depth = depth
         if not depth:
             self.depth_zero_ns = now
+        return depth
 
     def wait_of(self, since_established_ns: int | None, now: int) -> int | None:
         """Return how long a connection accepted at `now` had waited in the queue (ns).
@@ -193,14 +196,12 @@ class Loop:
         `since_established_ns` is the kernel's count, in steps of a jiffy. Up to two jiffies may be
         a phantom of that step, so then the loop's own history bounds it (docs/telemetry.md § 1.1).
         """
-        if since_established_ns is None or since_established_ns > 2 * self.kernel.jiffy_ns:
+        if not since_established_ns or since_established_ns > 2 * self.kernel.jiffy_ns:
             return since_established_ns
-        bound = since_established_ns
-        if self.depth_zero_ns:
-            bound = min(bound, now - self.depth_zero_ns)
-        if self.slept and self.select_returned_ns:
-            bound = min(bound, now - self.select_returned_ns)
-        return max(bound, 0)
+        latest = self.depth_zero_ns
+        if self.slept and self.select_returned_ns > latest:
+            latest = self.select_returned_ns
+        return max(min(since_established_ns, now - latest), 0) if latest else since_established_ns
 
     def read_drops(self) -> int | None:
         """Return the listener's drop counter (u32); None where the kernel has none."""

@@ -24,7 +24,7 @@ class Post:
     """Carries messages; a full queue loses its oldest, and every loss is counted in `dropped`."""
 
     def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
+        self.hold(capacity)
         self.queue: deque[Message] = deque()
         self.dropped: Counter[str] = Counter()
         self.worker: Worker | None = None
@@ -34,6 +34,11 @@ class Post:
         self.in_child = False
         """Whether this process was forked to serve one connection."""
 
+    def hold(self, capacity: int) -> None:
+        """Let so many messages wait at most."""
+        self._capacity = capacity
+        self._crowd = min(capacity, _HURRY)
+
     def send(self, message: Message) -> None:
         """Send a message to the worker."""
         if self.remote or self.in_child:
@@ -41,13 +46,13 @@ class Post:
             return
         queue = self.queue
         queue.append(message)
-        if len(queue) > _HURRY or len(queue) > self.capacity:
+        if len(queue) > self._crowd:
             self._hurry(queue)
 
     def _hurry(self, queue: deque[Message]) -> None:
         if self.worker is not None and not self.worker.wake.is_set():
             self.worker.wake.set()
-        while len(queue) > self.capacity:
+        while len(queue) > self._capacity:
             try:
                 queue.popleft()
             except IndexError:  # the worker was faster

@@ -38,6 +38,8 @@ from tcpwatch.settings import Settings
 Opener = Callable[["Hub", bool], Output]
 """Makes the way out at the first accept; its second argument: does the accepting process fork?"""
 
+_make: Final[Callable[..., Any]] = tuple.__new__
+
 _RETIRED: Final = 64
 _SETTLING: Final = 1.0
 _ENDING_NS: Final = 250_000_000
@@ -73,7 +75,7 @@ class Hub:
         self.pid = self.observed_pid = os.getpid()
         """The process that accepts, and the one whose metric callbacks speak (the helper's)."""
         self.lock = threading.RLock()
-        self._by_socket: dict[int, Connection] = {}
+        self.by_socket: dict[int, Connection] = {}
         self._keys = itertools.count(1)
         self._hears_forks = False
         self._open_again_ns = 0
@@ -84,7 +86,7 @@ class Hub:
         """Begin to watch; called by install()."""
         self.settings, self.opener = settings, opener
         self.pid = self.observed_pid = os.getpid()
-        self.post.capacity = settings.queue_size
+        self.post.hold(settings.queue_size)
         guard.strict = settings.strict
         self.active = True
         if not self._hears_forks:
@@ -234,7 +236,7 @@ class Hub:
         """
         if self._has_stopped():
             return None
-        kernel, settings = self.kernel, self.settings
+        kernel = self.kernel
         facts = kernel.accepted(sock)
         loop.accepted += 1
         output = self.output or self.open(loop.listener.forking)
@@ -247,32 +249,38 @@ class Hub:
             state, since, rtt, retransmits = facts
             wait = loop.wait_of(since * 1_000_000, now)
         loop.read_queue(now)
-        trace_id, span_id = output.allocate()
         key = next(self._keys)
-        accepted = Accepted(
-            wall_clock() - (clock() - now),
-            loop.listener.key,
-            wait,
-            loop.depth,
-            loop.limit,
-            state,
-            plain_address(peer) if settings.peer_address else None,
-            loop.own_address or own_address(sock),
-            kernel.cookie(sock),
-            rtt,
-            retransmits,
-            trace_id,
-            span_id,
+        if not self.settings.peer_address:
+            peer = None
+        elif not loop.plain_peers:
+            peer = plain_address(peer)
+        trace_id, span_id = output.allocate()
+        accepted: Accepted = _make(
+            Accepted,
+            (
+                wall_clock() - (clock() - now),
+                loop.key,
+                wait,
+                loop.depth,
+                loop.limit,
+                state,
+                peer,
+                loop.own_address or own_address(sock),
+                kernel.cookie(sock),
+                rtt,
+                retransmits,
+                trace_id,
+                span_id,
+            ),
         )
-        connection = Connection(key, loop, now, self.pid, accepted)
+        connection = self.connections[key] = Connection(key, loop, now, self.pid, accepted)
         loop.connection = key
-        self.connections[key] = connection
         if self._has_stopped():  # and may have swept in between
             self.abandon(connection, names.UNINSTALLED)
             return None
-        if wait is not None and wait >= settings.blame_min * 1e9:
+        if wait is not None and wait >= self.settings.blame_min * 1e9:
             history = loop.take_history(now, key)
-            self.post.send(("history", loop.listener.key, history))
+            self.post.send(("history", loop.key, history))
         return connection
 
     def _has_stopped(self) -> bool:
@@ -281,12 +289,12 @@ class Hub:
     def adopt_connection(self, connection: Connection) -> None:
         """Take over a connection that another process has accepted."""
         self.connections[connection.key] = connection
-        self._by_socket[connection.socket_id] = connection
+        self.by_socket[connection.socket_id] = connection
 
     def bind(self, connection: Connection, sock: Any) -> None:
         """From now on `sock` (what get_request returned: often wrapped) is this connection's."""
         identity = connection.socket_id = id(sock)
-        self._by_socket[identity] = connection
+        self.by_socket[identity] = connection
         try:
             connection.socket_ref = weakref.ref(sock, lambda _: self._collected(connection))
         except TypeError:  # not everything that get_request may return can be referenced weakly
@@ -298,7 +306,7 @@ class Hub:
 
     def find(self, sock: Any) -> Connection | None:
         """Return the connection of a socket, None if it is not watched."""
-        return self._by_socket.get(id(sock))
+        return self.by_socket.get(id(sock))
 
     def hand_over(self, connection: Connection, phase: str, now: int) -> None:
         """Give the marks made so far to the worker; they led to `phase` at `now`."""
@@ -309,12 +317,18 @@ class Hub:
 
     def closed(self, connection: Connection, closing: Closing | None) -> None:
         """The connection's socket is closed."""
+        if connection.over:
+            return
+        connection.over = True
         now = clock()
         facts = tuple(closing) if closing is not None else None
         self._end(connection, (Kind.CLOSED, now, facts), now)
 
     def abandon(self, connection: Connection, outcome: str) -> None:
         """The connection goes on without us, or ends with the process."""
+        if connection.over:
+            return
+        connection.over = True
         exchange = connection.exchange
         if exchange is not None and not exchange.ended and self.output is not None:
             exchange.ended = True
@@ -326,9 +340,6 @@ class Hub:
         self._end(connection, (Kind.ABANDONED, now, outcome), now)
 
     def _end(self, connection: Connection, mark: Mark, now: int) -> None:
-        if connection.over:
-            return
-        connection.over = True
         connection.marks.append(mark)
         self.hand_over(connection, names.CLOSE, now)
         self.forget_connection(connection)  # last: stop() waits for those that it still finds
@@ -336,13 +347,13 @@ class Hub:
     def forget_connection(self, connection: Connection) -> None:
         """This process has nothing to do with the connection any longer."""
         self.connections.pop(connection.key, None)
-        self._by_socket.pop(connection.socket_id, None)
+        self.by_socket.pop(connection.socket_id, None)
         connection.socket_ref = None
 
     def clear_connections(self) -> None:
         """None of the connections is this process's."""
         self.connections.clear()
-        self._by_socket.clear()
+        self.by_socket.clear()
         self.serving.clear()
 
 

@@ -22,24 +22,16 @@ class Serving:
     """
 
     def __init__(self) -> None:
-        self._by_thread: dict[int, Connection] = {}
+        self.by_thread: dict[int, Connection] = {}
 
     @property
     def connection(self) -> Connection | None:
         """The connection that this thread serves."""
-        return self._by_thread.get(get_ident())
-
-    def begin(self, connection: Connection) -> None:
-        """This thread serves `connection` from now on."""
-        self._by_thread[get_ident()] = connection
-
-    def end(self) -> None:
-        """This thread serves nobody from now on."""
-        self._by_thread.pop(get_ident(), None)
+        return self.by_thread.get(get_ident())
 
     def clear(self) -> None:
         """No thread serves anybody: a process that was just forked has one thread."""
-        self._by_thread.clear()
+        self.by_thread.clear()
 
 
 def threads_are_native() -> bool:

@@ -52,17 +52,19 @@ def parse_queue(data: bytes) -> tuple[int, int] | None:
 
     A LISTEN socket has the depth in tcpi_unacked and the limit in tcpi_sacked (tcp_get_info()).
     """
-    if len(data) < _QUEUE.size:
+    try:
+        state, depth, limit = _QUEUE.unpack_from(data)
+    except struct.error:
         return None
-    state, depth, limit = _QUEUE.unpack_from(data)
     return (depth, limit) if state == LISTEN else None
 
 
 def parse_accepted(data: bytes) -> AtAccept | None:
     """Return what a just accepted connection tells; None if the kernel gave too little."""
-    if len(data) < _ACCEPTED.size:
+    try:
+        state, since, rtt, retransmits = _ACCEPTED.unpack_from(data)
+    except struct.error:
         return None
-    state, since, rtt, retransmits = _ACCEPTED.unpack_from(data)
     found: AtAccept = _make(AtAccept, (state, since, rtt or None, retransmits))
     return found
 

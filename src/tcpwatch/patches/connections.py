@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import ssl
+import sys
 from threading import get_ident
 from time import monotonic_ns as clock
 from typing import Any, Final
@@ -23,6 +24,9 @@ from tcpwatch.patches.wrap import Hook, ours
 
 ours(__file__)
 
+_loops, _open, _serving = hub.loops, hub.by_socket, hub.serving.by_thread
+"""The hub's own tables: by id() of the server, by id() of the socket, by thread."""
+
 _CLOSING: Final = 9
 """The stage of a connection whose socket is being closed."""
 
@@ -30,11 +34,11 @@ _CLOSING: Final = 9
 # -- accept --------------------------------------------------------------------------------------
 
 
-def _get_began(server: Any, *args: Any, **kwargs: Any) -> Loop | None:
-    loop = hub.loops.get(id(server))
+def _get_began(server: Any) -> Loop | None:
+    loop = _loops.get(id(server))
     if loop is None or loop.getting:
         return None
-    if not loop.spinning and not (loop.running and loop.thread_id == get_ident()):
+    if loop.thread_id != get_ident() or not (loop.running or loop.spinning):
         return None
     loop.getting = True
     return loop
@@ -46,12 +50,15 @@ def _get_ended(loop: Loop, result: Any, error: BaseException | None) -> None:
         if not (loop.spinning and loop.failed_again(error)):
             _accept_failed(loop, error)
         return
-    connection, loop.accepting = loop.accepting, None
+    now = clock()
     if loop.failures:
-        loop.recovered(clock())
+        loop.recovered(now)
     sock, peer = result
+    connection = loop.accepting
     if connection is None:
-        connection = hub.accept(loop, sock, peer, clock())
+        connection = hub.accept(loop, sock, peer, now)
+    else:
+        loop.accepting = None
     if connection is not None:
         hub.bind(connection, sock)
         loop.turn(names.LOOP_DISPATCH, clock(), connection.key)
@@ -82,23 +89,19 @@ def _errno_name(error: BaseException) -> str:
 
 
 def _verified(connection: Connection, result: Any, error: BaseException | None) -> None:
-    if error is not None:
-        connection.marks.append((Kind.HANDLER_ENDED, clock(), type(error).__name__, False))
-    elif not result:
+    if error is None and not result:
         connection.marks.append((Kind.REJECTED, clock()))
 
 
-def _verify_began(server: Any, request: Any, *args: Any, **kwargs: Any) -> Connection | None:
-    return hub.find(request)
+def _verify_began(server: Any, request: Any) -> Connection | None:
+    return _open.get(id(request))
 
 
 # -- dispatch ------------------------------------------------------------------------------------
 
 
-def _process_began(
-    server: Any, request: Any, *args: Any, **kwargs: Any
-) -> tuple[Connection, Any, set[int]] | None:
-    connection = hub.find(request)
+def _process_began(server: Any, request: Any) -> tuple[Connection, Any, set[int]] | None:
+    connection = _open.get(id(request))
     if connection is None or connection.loop.dispatching is connection:
         return None
     loop = connection.loop
@@ -118,57 +121,59 @@ def _process_ended(
         for pid in set(getattr(server, "active_children", None) or ()) - before:
             hub.post.send_of_child(("forked", connection.key, pid))
         hub.forget_connection(connection)
-    elif error is not None and not connection.over and connection.dispatch is None:
-        connection.marks.append((Kind.HANDLER_ENDED, clock(), type(error).__name__, False))
 
 
-def _finish_began(server: Any, request: Any, *args: Any, **kwargs: Any) -> Connection | None:
-    connection = hub.find(request)
+def _finish_began(server: Any, request: Any) -> Connection | None:
+    connection = _open.get(id(request))
     if connection is None or connection.handling:
         return None
-    now, loop = clock(), connection.loop
+    now, here, loop = clock(), get_ident(), connection.loop
+    in_child = hub.post.in_child
     connection.handling = True
     connection.handler_ns = now
-    if hub.post.in_child:
-        connection.dispatch = names.PROCESS
-    elif get_ident() != loop.thread_id:
-        connection.dispatch = names.THREAD
+    if in_child:
+        dispatch = names.PROCESS
+    elif here != loop.thread_id:
+        dispatch = names.THREAD
     else:
-        connection.dispatch = names.INLINE
+        dispatch = names.INLINE
         loop.turn(names.LOOP_INLINE, now, connection.key)
-    connection.marks.append((Kind.HANDLER_BEGAN, now, connection.dispatch))
-    hub.serving.begin(connection)
-    if hub.post.in_child:
+    connection.dispatch = dispatch
+    connection.marks.append((Kind.HANDLER_BEGAN, now, dispatch))
+    _serving[here] = connection
+    if in_child:
         hub.hand_over(connection, names.HANDLE, now)
     return connection
 
 
 def _finish_ended(connection: Connection, result: Any, error: BaseException | None) -> None:
-    hub.serving.end()
+    _serving.pop(get_ident(), None)
     connection.handling = False
-    streams.unwatch(connection)
+    if connection.handled_by is not None:
+        streams.unwatch(connection)
     if connection.over:
         return
     if error is None:
-        name, left = None, False
-    else:
-        name = type(error).__name__
-        left = isinstance(error, ConnectionError) and (
-            connection.stream_failed or connection.stage == RAW
-        )
-    connection.marks.append((Kind.HANDLER_ENDED, clock(), name, left))
+        connection.marks.append((Kind.HANDLER_ENDED, clock(), None, False))
+        return
+    left = isinstance(error, ConnectionError) and (
+        connection.stream_failed or connection.stage == RAW
+    )
+    connection.marks.append((Kind.HANDLER_ENDED, clock(), type(error).__name__, left))
 
 
 # -- close ---------------------------------------------------------------------------------------
 
 
-def _close_began(server: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-    connection = hub.find(request)
+def _close_began(server: Any, request: Any) -> tuple[Connection, Closing] | None:
+    connection = _open.get(id(request))
     if connection is None or connection.stage == _CLOSING:
         return None
     if connection.forked and not hub.post.in_child:
         return None  # the parent closes its copy; the connection lives on in the child
     connection.stage = _CLOSING
+    if connection.dispatch is None:
+        _not_dispatched(connection, sys.exc_info()[1])
     return connection, hub.kernel.closing(request)
 
 
@@ -181,6 +186,16 @@ def _close_ended(
     hub.closed(connection, closing)
     if hub.post.in_child and hub.output is not None and not hub.output.child_flush():
         hub.post.send(("flush_in_vain", os.getpid()))
+
+
+def _not_dispatched(connection: Connection, error: BaseException | None) -> None:
+    """Note why a connection is closed before it had a handler.
+
+    verify_request() or process_request() has failed (no thread can be started): `socketserver`
+    closes the connection while it handles that exception.
+    """
+    if error is not None:
+        connection.marks.append((Kind.HANDLER_ENDED, clock(), type(error).__name__, False))
 
 
 def note_blocking(connection: Connection, activity: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import socketserver
 from http.server import BaseHTTPRequestHandler
+from threading import get_ident
 from time import monotonic_ns as clock
 from typing import Any, Final
 
@@ -21,6 +22,8 @@ from tcpwatch.patches import code, flask, streams, werkzeug, wsgiref
 from tcpwatch.patches.wrap import Hook, ours, patches
 
 ours(__file__)
+
+_serving = hub.serving.by_thread
 
 
 def adopt(server: Any) -> None:
@@ -43,8 +46,8 @@ def _adopt_handler(handler: type) -> None:
             patches.wrap_definition(handler, hook)
 
 
-def _setup_began(handler: Any, *args: Any, **kwargs: Any) -> None:
-    if hub.serving.connection is not None:
+def _setup_began(handler: Any) -> None:
+    if get_ident() in _serving:
         _adopt_handler(type(handler))
 
 
@@ -56,13 +59,14 @@ def _ready(connection: Connection, handler: Any) -> None:
     connection.marks.append((Kind.HTTP_READY, now))
 
 
-def _handle_began(handler: Any, *args: Any, **kwargs: Any) -> tuple[Connection, Any] | None:
-    connection = hub.serving.connection
+def _handle_began(handler: Any) -> tuple[Connection, Any] | None:
+    connection = _serving.get(get_ident())
     if connection is None:
         return None
-    if connection.stage < WAITING:
+    stage = connection.stage
+    if stage < WAITING:
         _ready(connection, handler)
-    elif connection.stage == WAITING:
+    elif stage == WAITING:
         connection.ready_ns = clock()
     return connection, handler
 
@@ -79,27 +83,26 @@ def _handle_ended(token: tuple[Connection, Any], result: Any, error: BaseExcepti
         exchange.release()
 
 
-def _parse_began(handler: Any, *args: Any, **kwargs: Any) -> tuple[Connection, Any] | None:
-    connection = hub.serving.connection
+def _parsed(handler: Any, result: Any, error: BaseException | None) -> None:
+    connection = _serving.get(get_ident())
     if connection is None:
-        return None
-    if connection.stage == WAITING and handler.raw_requestline:
-        connection.first_byte(connection.ready_ns)  # the bytes came with an earlier request's
-    return connection, handler
-
-
-def _parse_ended(token: tuple[Connection, Any], result: Any, error: BaseException | None) -> None:
-    connection, handler = token
-    exchange = connection.exchange
-    if exchange is None or exchange.head_ns or connection.stage != HEAD:
         return
+    if connection.stage == WAITING and handler.raw_requestline:
+        exchange = connection.first_byte(connection.ready_ns)  # it came with an earlier request
+    elif connection.stage == HEAD and connection.exchange is not None:
+        exchange = connection.exchange
+        if exchange.head_ns:
+            return
+    else:
+        return
+    parsed = error is None and result
     command = getattr(handler, "command", None)
-    if command is not None and len(getattr(handler, "requestline", "").split()) >= 2:
+    if command is not None and (parsed or len(getattr(handler, "requestline", "").split()) >= 2):
         exchange.method, exchange.target = command, handler.path
         exchange.version = handler.request_version
     if type(handler.request) is not socket.socket and _is_tls(handler.request):
         exchange.scheme = "https"
-    if error is not None or not result or _will_be_refused(handler):
+    if not parsed or _will_be_refused(handler):
         exchange.refused = True
         return
     _head_parsed(connection, exchange, handler)
@@ -109,12 +112,13 @@ def _head_parsed(connection: Connection, exchange: Exchange, handler: Any) -> No
     now = exchange.head_ns = clock()
     connection.stage = APP
     exchange.request_line = handler.raw_requestline
-    exchange.headers = handler.headers
+    headers = exchange.headers = handler.headers
     flask.adopt()
-    if hub.output is not None:
+    output = hub.output
+    if output is not None:
         app = connection.application = _application(handler)
-        hub.output.requests.begin(connection, exchange, handler.headers, app)
-    if exchange.steps_back:
+        output.requests.begin(connection, exchange, headers, app)
+    if exchange.peer_instrumented or exchange.excluded:
         connection.marks.append((Kind.HEAD_PARSED, now, None, None))
     else:
         connection.marks.append((Kind.HEAD_PARSED, now, exchange.method, exchange.scheme))
@@ -128,9 +132,8 @@ def _is_tls(sock: Any) -> bool:
 
 def _will_be_refused(handler: Any) -> bool:
     """Say whether http.server will answer 501 itself: its own handle(), and no such do_ method."""
-    return (
-        not hasattr(handler, "do_" + handler.command)
-        and code.owner(type(handler), "handle") is BaseHTTPRequestHandler
+    return type(handler).handle is BaseHTTPRequestHandler.handle and not hasattr(
+        handler, "do_" + handler.command
     )
 
 
@@ -142,14 +145,16 @@ def _application(handler: Any) -> Any:
     return application
 
 
-def _responds(handler: Any, status: Any, *args: Any, **kwargs: Any) -> None:
-    connection = hub.serving.connection
+def _responds(handler: Any, status: Any) -> None:
+    connection = _serving.get(get_ident())
     if connection is None or not isinstance(status, int):
         return
     exchange = connection.exchange
-    if exchange is None and connection.stage == WAITING:
+    if exchange is None:
+        if connection.stage != WAITING:
+            return
         exchange = connection.first_byte(connection.ready_ns)
-    if exchange is not None and status >= 200:
+    if status >= 200:
         exchange.status = int(status)
         exchange.final = True
         if not exchange.head_ns:
@@ -196,7 +201,7 @@ _SETUP: Final = Hook("setup", _setup_began)
 
 HANDLER_HOOKS: Final = (
     Hook("handle_one_request", _handle_began, _handle_ended),
-    Hook("parse_request", _parse_began, _parse_ended),
+    Hook("parse_request", None, _parsed),
     Hook("send_response_only", _responds),
 )
 

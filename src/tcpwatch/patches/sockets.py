@@ -39,7 +39,7 @@ def _accept_ended(loop: Loop, result: Any, error: BaseException | None) -> None:
         loop.accepting = hub.accept(loop, result[0], result[1], clock())
 
 
-def _handshake_began(sock: Any, *args: Any, **kwargs: Any) -> Any:
+def _handshake_began(sock: Any) -> Any:
     accepting = hub.accepting_here()
     connection = accepting or hub.serving.connection
     if connection is None or not sock.server_side:

@@ -24,6 +24,7 @@ from tcpwatch.patches.wrap import Hook, hide, ours, patches
 
 ours(__file__)
 
+_loops = hub.loops
 _unwatched: set[int] = set()
 
 
@@ -64,7 +65,7 @@ def _here(server: Any) -> Loop | None:
 # -- the loop ------------------------------------------------------------------------------------
 
 
-def _serve_began(server: Any, *args: Any, **kwargs: Any) -> Loop | None:
+def _serve_began(server: Any) -> Loop | None:
     loop = _here(server)
     if loop is not None:
         loop.by_hand = False
@@ -72,7 +73,7 @@ def _serve_began(server: Any, *args: Any, **kwargs: Any) -> Loop | None:
     return loop
 
 
-def _by_hand_began(server: Any, *args: Any, **kwargs: Any) -> Loop | None:
+def _by_hand_began(server: Any) -> Loop | None:
     loop = _serve_began(server)
     if loop is not None:
         loop.by_hand = True
@@ -90,12 +91,13 @@ def _by_hand_ended(loop: Loop, result: Any, error: BaseException | None) -> None
 
 
 def _woken(server: Any) -> Loop | None:
-    loop = hub.loops.get(id(server))
-    if loop is not None and loop.spinning:
-        return None
-    loop = _here(server)
-    if loop is None:
-        return None
+    loop = _loops.get(id(server))
+    if loop is None or loop.spinning or loop.thread_id != get_ident() or not loop.running:
+        if loop is not None and loop.spinning:
+            return None
+        loop = _here(server)
+        if loop is None:
+            return None
     loop.leave_select(clock(), names.LOOP_ACCEPT)
     return loop
 
@@ -105,12 +107,14 @@ def _turned(loop: Loop, result: Any, error: BaseException | None) -> None:
         return
     if loop.services or loop.by_hand:
         loop.turn(names.LOOP_SERVICE, clock())
-    else:
-        _selects(loop)
+        return
+    loop.enter_select(clock())
+    if hub.post.remote:
+        hub.report(loop)
 
 
-def _service_began(server: Any, *args: Any, **kwargs: Any) -> Loop | None:
-    loop = hub.loops.get(id(server))
+def _service_began(server: Any) -> Loop | None:
+    loop = _loops.get(id(server))
     if loop is not None and (loop.spinning or (loop.running and not loop.services)):
         return None
     loop = _here(server)
@@ -129,7 +133,7 @@ def _selects(loop: Loop) -> None:
         hub.report(loop)
 
 
-def _collect_began(server: Any, *args: Any, **kwargs: Any) -> tuple[Loop, set[int], Any] | None:
+def _collect_began(server: Any) -> tuple[Loop, set[int], Any] | None:
     loop = hub.loops.get(id(server))
     children = server.active_children
     if loop is None or not children:
@@ -151,14 +155,14 @@ def _collect_ended(
         hub.post.send_of_child(("reaped", pid))
 
 
-def _closed(server: Any, *args: Any, **kwargs: Any) -> None:
+def _closed(server: Any) -> None:
     loop = hub.loops.get(id(server))
     if loop is not None:
         loop.stop(clock())
         hub.report(loop)
 
 
-def _error_printed(server: Any, *args: Any, **kwargs: Any) -> None:
+def _error_printed(server: Any) -> None:
     error = sys.exc_info()[1]
     if error is not None:
         hide(error)
@@ -169,8 +173,12 @@ _STANDARD: Final = (
     socketserver.ThreadingMixIn,
     getattr(socketserver, "ForkingMixIn", None),
 )
-_IDLE_DEFINITIONS: Final = {"verify_request": (socketserver.BaseServer,)}
-"""Definitions that do nothing: verify_request() of the standard library says yes."""
+_IDLE_DEFINITIONS: Final = {
+    "verify_request": (socketserver.BaseServer,),
+    "process_request": (socketserver.BaseServer, socketserver.ThreadingMixIn),
+}
+"""Definitions with nothing to see: verify_request() of the standard library says yes, and
+process_request() goes on to finish_request(), here or in a thread; only forking is news."""
 
 SERVER_HOOKS: Final = (
     Hook("service_actions", _service_began, _service_ended),
@@ -192,7 +200,6 @@ def install() -> None:
         for cls in (base, socketserver.TCPServer):
             if hook.name in vars(cls) and cls not in _IDLE_DEFINITIONS.get(hook.name, ()):
                 patches.wrap(cls, hook)
-    patches.wrap(socketserver.ThreadingMixIn, _hook("process_request"))
     if hasattr(socketserver, "ForkingMixIn"):
         for name in ("process_request", "service_actions", "collect_children"):
             patches.wrap(socketserver.ForkingMixIn, _hook(name))

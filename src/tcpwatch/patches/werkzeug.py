@@ -30,7 +30,7 @@ def adopt(server: Any) -> None:
         patches.wrap_definition(type(server), Hook("log", _logged))
 
 
-def _logged(server: Any, kind: str, *args: Any, **kwargs: Any) -> None:
+def _logged(server: Any, kind: str) -> None:
     connection = hub.serving.connection
     exchange = connection.exchange if connection is not None else None
     error = sys.exc_info()[1]

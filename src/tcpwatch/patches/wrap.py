@@ -6,7 +6,6 @@ fence: what it returns or raises goes through untouched, without our frame in th
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from time import perf_counter_ns
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from tcpwatch.guard import guard
 from tcpwatch.hub import hub
+from tcpwatch.patches import wrapper
 
 _ABSENT: Final = object()
 
@@ -25,20 +25,18 @@ _SAMPLED: Final = 16
 """One call of this many is timed for tcpwatch.self.time, and counted that many times."""
 
 
-def _nothing(token: Any, result: Any, error: BaseException | None) -> None:
-    """Come after nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """`before(self, *args, **kwargs)` of method `name` returns a token, or None for "not ours".
+    """`before(self, ...)` of method `name` returns a token, or None for "not ours".
 
-    `after(token, result, error)` runs only for a token, when the method has returned or raised.
+    It is given as many of the method's arguments as it has parameters. `after(token, result,
+    error)` runs only for a token, when the method has returned or raised; without a `before` the
+    token is the method's self.
     """
 
     name: str
-    before: Before
-    after: After = _nothing
+    before: Before | None
+    after: After | None = None
 
 
 class Patch:
@@ -46,13 +44,29 @@ class Patch:
 
     def __init__(self, owner: type | ModuleType, hook: Hook) -> None:
         self.owner, self.hook = owner, hook
-        self.on = True
         self.broken = False
-        self.calls = 0
         self._there = vars(owner).get(hook.name, _ABSENT)
         original = self._there if self._there is not _ABSENT else getattr(owner, hook.name)
-        self.wrapper = _wrap(original, hook, self)
+        self.wrapper, self._hands = wrapper.around(
+            original,
+            hook.before,
+            hook.after,
+            failed=self.failed,
+            hide=hide,
+            spend=_spend,
+            one_of=_SAMPLED,
+        )
+        self.on = True
         setattr(owner, hook.name, self.wrapper)
+
+    @property
+    def on(self) -> bool:
+        """Whether the hook is called."""
+        return self._hands.on
+
+    @on.setter
+    def on(self, on: bool) -> None:
+        self._hands.on = on
 
     @property
     def outermost(self) -> bool:
@@ -86,49 +100,9 @@ class Patch:
         guard.caught(self.part, error)
 
 
-def _wrap(original: Any, hook: Hook, patch: Patch) -> Any:
-    # This is run a dozen times for each connection, so its ordinary path is all in one function.
-    before, after = hook.before, hook.after
-
-    @functools.wraps(original)
-    def tcpwatch_wrapper(*args: Any, **kwargs: Any) -> Any:
-        token, timed = None, False
-        if patch.on:
-            calls = patch.calls = patch.calls + 1
-            timed = not calls % _SAMPLED
-            try:
-                token = _timed(before, *args, **kwargs) if timed else before(*args, **kwargs)
-            except Exception as error:
-                patch.failed(error)
-        try:
-            result = original(*args, **kwargs)
-        except BaseException as error:
-            hide(error)
-            if token is not None:
-                finish(token, None, error)
-            raise
-        if token is not None:
-            if timed:
-                _timed(finish, token, result, None)
-            else:
-                finish(token, result, None)
-        return result
-
-    def finish(token: Any, result: Any, error: BaseException | None) -> None:
-        try:
-            after(token, result, error)
-        except Exception as internal:
-            patch.failed(internal)
-
-    return tcpwatch_wrapper
-
-
-def _timed(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    began = perf_counter_ns()
-    try:
-        return function(*args, **kwargs)
-    finally:
-        hub.self_ns += (perf_counter_ns() - began) * _SAMPLED
+def _spend(began_ns: int) -> None:
+    """Count the time since `began_ns` as ours, and that of the calls that are not timed."""
+    hub.self_ns += (perf_counter_ns() - began_ns) * _SAMPLED
 
 
 def hide(error: BaseException) -> None:
@@ -147,7 +121,7 @@ def hide(error: BaseException) -> None:
             trace = following
 
 
-_OURS: set[str] = {__file__}
+_OURS: set[str] = {__file__, wrapper.FILE}
 
 
 def ours(filename: str) -> None:

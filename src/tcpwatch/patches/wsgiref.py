@@ -32,20 +32,20 @@ def _exchange() -> Exchange | None:
     return connection.exchange if connection is not None else None
 
 
-def _run(handler: Any, *args: Any, **kwargs: Any) -> None:
+def _run(handler: Any) -> None:
     exchange = _exchange()
     if exchange is not None:
         exchange.final = True
 
 
-def _closing(handler: Any, *args: Any, **kwargs: Any) -> None:
+def _closing(handler: Any) -> None:
     exchange, status = _exchange(), getattr(handler, "status", None)
     if exchange is not None and status:
         code = str(status)[:3]
         exchange.status = int(code) if code.isdecimal() else None
 
 
-def _logged(handler: Any, exc_info: Any, *args: Any, **kwargs: Any) -> None:
+def _logged(handler: Any, exc_info: Any) -> None:
     exchange = _exchange()
     if exchange is not None and exc_info[0] is not None:
         exchange.raised(exc_info[0])

@@ -1,0 +1,174 @@
+"""Wrappers that are written for the method they replace: its parameters are theirs.
+
+A call through a wrapper is then a plain call, with nothing packed and unpacked on its way. That
+matters, because each connection passes a dozen of them. What is no plain function, or takes any
+arguments, gets a wrapper that takes any too.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+from collections.abc import Callable
+from time import perf_counter_ns
+from types import CodeType, FunctionType
+from typing import Any, Final
+
+FILE: Final = "<tcpwatch wrapper>"
+"""Where the wrappers' frames say that they come from."""
+
+_HEAD: Final = """\
+def tcpwatch_wrapper({given}):
+    began = due() and now()
+"""
+_BEFORE: Final = """\
+    try:
+        token = before({shown})
+    except Exception as internal:
+        token = failed(internal)
+    if began:
+        spend(began)
+"""
+_NO_BEFORE: Final = """\
+    token = {self}
+"""
+_CALL: Final = """\
+    try:
+        result = original({passed})
+    except BaseException as error:
+        hide(error)
+        if token is not None:
+            finish(token, None, error)
+        raise
+    if token is not None:
+        if began:
+            began = now()
+        try:
+            after(token, result, None)
+        except Exception as internal:
+            failed(internal)
+        if began:
+            spend(began)
+    return result
+"""
+_CALL_AND_NO_AFTER: Final = """\
+    try:
+        return original({passed})
+    except BaseException as error:
+        hide(error)
+        raise
+"""
+
+_ANY: Final = "*args, **kwargs"
+_TAKEN: Final = frozenset(
+    {
+        *("due", "now", "before", "after", "original", "failed", "hide", "finish", "spend"),
+        *("began", "token", "result", "error", "internal", "BaseException", "Exception"),
+    }
+)
+"""Names that a wrapper uses itself: who has a parameter of such a name takes any arguments."""
+
+
+class Hands:
+    """What a wrapper calls; switched off it calls nothing but the method."""
+
+    def __init__(self, called: dict[str, Any]) -> None:
+        self._called = called
+        self._hooks = {name: called[name] for name in ("before", "after")}
+
+    @property
+    def on(self) -> bool:
+        """Whether the hook is called."""
+        return self._called["after"] is self._hooks["after"]
+
+    @on.setter
+    def on(self, on: bool) -> None:
+        self._called.update(self._hooks if on else dict.fromkeys(self._hooks, _nothing))
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    """Do nothing, in place of a hook that is switched off."""
+
+
+def around(
+    original: Any,
+    before: Callable[..., Any] | None,
+    after: Callable[..., Any] | None,
+    *,
+    failed: Callable[[BaseException], None],
+    hide: Callable[[BaseException], None],
+    spend: Callable[[int], None],
+    one_of: int,
+) -> tuple[Any, Hands]:
+    """Return a wrapper of `original`, and the switch of its hook.
+
+    `failed` gets what a hook raises, `hide` what the method raises. One call of so many is timed:
+    `spend` gets the time at which a hook has begun.
+    """
+    parameters = _parameters(original)
+    given = _ANY if parameters is None else ", ".join(parameters)
+    shown = given
+    if before is not None:
+        wanted = _parameters(before)
+        if wanted is not None and parameters is None:
+            before = _fitting(before, wanted)
+        elif wanted is not None and parameters is not None:
+            shown = ", ".join(parameters[: len(wanted)])
+    called: dict[str, Any] = {
+        "due": itertools.cycle([0] * (one_of - 1) + [1]).__next__,
+        "now": perf_counter_ns,
+        "before": before,
+        "after": after or _nothing_after,
+        "original": original,
+        "failed": failed,
+        "hide": hide,
+        "spend": spend,
+    }
+
+    def finish(token: Any, result: Any, error: BaseException | None) -> None:
+        try:
+            called["after"](token, result, error)
+        except Exception as internal:
+            failed(internal)
+
+    called["finish"] = finish
+    exec(_code(given, shown, before is None, after is None), called)  # noqa: S102  # a template of ours, and identifiers
+    made: FunctionType = called.pop("tcpwatch_wrapper")
+    if parameters is not None:
+        made.__defaults__ = original.__defaults__
+    return functools.wraps(original)(made), Hands(called)
+
+
+def _nothing_after(token: Any, result: Any, error: BaseException | None) -> None:
+    """Come after nothing."""
+
+
+@functools.cache
+def _code(given: str, shown: str, no_before: bool, no_after: bool) -> CodeType:
+    template = _HEAD + (_NO_BEFORE if no_before else _BEFORE)
+    template += _CALL_AND_NO_AFTER if no_after else _CALL
+    self = "args[0]" if given == _ANY else given.partition(",")[0]
+    return compile(template.format(given=given, shown=shown, passed=given, self=self), FILE, "exec")
+
+
+def _parameters(function: Any) -> tuple[str, ...] | None:
+    """Return the names of a function's parameters; None if a plain list of names is not all."""
+    if not isinstance(function, FunctionType):
+        return None
+    code = function.__code__
+    special = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
+    if code.co_flags & special or code.co_kwonlyargcount or code.co_posonlyargcount:
+        return None
+    names = code.co_varnames[: code.co_argcount]
+    return names if names and _TAKEN.isdisjoint(names) else None
+
+
+def _fitting(function: Callable[..., Any], wanted: tuple[str, ...]) -> Callable[..., Any]:
+    """Return `function` for a caller who has more arguments than it takes."""
+
+    def fitted(*args: Any, **kwargs: Any) -> Any:
+        named = {name: kwargs[name] for name in wanted[len(args) :] if name in kwargs}
+        return function(*args[: len(wanted)], **named)
+
+    return fitted
