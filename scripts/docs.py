@@ -29,7 +29,7 @@ from bench.report import BLOCKS as OVERHEAD
 from bench.results import Results
 from tcpwatch import names
 from tcpwatch.cli.commands import tcpwatch as command
-from tcpwatch.core.marks import Kind
+from tcpwatch.core import kinds
 from tcpwatch.core.transitions import BEFORE_TLS, OVER, TRANSITIONS
 from tcpwatch.settings import Settings
 from tcpwatch.view import glossary
@@ -87,7 +87,7 @@ def help_text(*arguments: str) -> str:
 
 def timeline() -> str:
     """Return the transition table as a diagram, and in words what holds in nearly every phase."""
-    words = {number: kind for kind, number in vars(Kind).items() if not kind.startswith("_")}
+    words = {number: kind for kind, number in vars(kinds).items() if isinstance(number, int)}
     by_kind: dict[str, dict[str, str]] = defaultdict(dict)
     for (phase, number), target in TRANSITIONS.items():
         by_kind[words[number]][phase] = target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tcpwatch import names
-from tcpwatch.core.marks import Accepted, Closing, Exchanged, Kind, Mark
+from tcpwatch.core import kinds
+from tcpwatch.core.marks import Accepted, Closing, Exchanged, Marks
 from tcpwatch.core.record import INTERVALS_KEPT, ConnectionRecord
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.core.transitions import OVER, TRANSITIONS, phase_after
@@ -57,35 +59,43 @@ EXCHANGED = Exchanged(
 )
 
 
+Mark = tuple[int, int, Any]
+
+
+def flat(marks: Iterable[Mark]) -> Marks:
+    """Write marks one after the other, as serving threads do."""
+    return [value for mark in marks for value in mark]
+
+
 def accepted(**changes: Any) -> Mark:
     """Make the first mark, at time 100."""
-    return (Kind.ACCEPTED, 100, tuple(ACCEPTED._replace(**changes)))
+    return (kinds.ACCEPTED, 100, tuple(ACCEPTED._replace(**changes)))
 
 
 def exchange(start: int, **changes: Any) -> list[Mark]:
     """Make the marks of one request that takes 40 from its first byte at `start`."""
     return [
-        (Kind.FIRST_BYTE, start, 5_000),
-        (Kind.HEAD_PARSED, start + 5, "GET", "http"),
-        (Kind.FIRST_WRITE, start + 25),
-        (Kind.LAST_WRITE, start + 30),
-        (Kind.EXCHANGE_ENDED, start + 40, tuple(EXCHANGED._replace(**changes))),
+        (kinds.FIRST_BYTE, start, 5_000),
+        (kinds.HEAD_PARSED, start + 5, ("GET", "http")),
+        (kinds.FIRST_WRITE, start + 25, None),
+        (kinds.LAST_WRITE, start + 30, None),
+        (kinds.EXCHANGE_ENDED, start + 40, tuple(EXCHANGED._replace(**changes))),
     ]
 
 
-HANDLER: list[Mark] = [(Kind.HANDLER_BEGAN, 110, "thread"), (Kind.HTTP_READY, 115)]
+HANDLER: list[Mark] = [(kinds.HANDLER_BEGAN, 110, "thread"), (kinds.HTTP_READY, 115, None)]
 
 
 def ending(start: int, closing: Closing | None = None) -> list[Mark]:
     """Make the marks of a handler that returns at `start` and a socket closed 10 later."""
     left = tuple(closing) if closing is not None else None
-    return [(Kind.HANDLER_ENDED, start, None, False), (Kind.CLOSED, start + 10, left)]
+    return [(kinds.HANDLER_ENDED, start, None), (kinds.CLOSED, start + 10, left)]
 
 
 def record(*marks: Mark) -> ConnectionRecord:
     """Feed marks to a new timeline and return its record."""
     timeline = Timeline(1)
-    timeline.feed(marks)
+    timeline.feed(flat(marks))
     return timeline.record()
 
 
@@ -110,7 +120,7 @@ def test_a_request_passes_through_every_phase() -> None:
 def test_a_request_ends_with_its_last_byte() -> None:
     """The drain is the connection's, not the request's."""
     timeline = Timeline(1)
-    timeline.feed([accepted(), *HANDLER, *exchange(130)])
+    timeline.feed(flat([accepted(), *HANDLER, *exchange(130)]))
 
     (request,) = timeline.requests
 
@@ -121,10 +131,10 @@ def test_a_request_ends_with_its_last_byte() -> None:
 def test_requests_on_one_connection_are_numbered() -> None:
     """Keep-alive: N exchanges, sequence 1 to N, one connection."""
     timeline = Timeline(1)
-    timeline.feed([accepted(), *HANDLER])
+    timeline.feed(flat([accepted(), *HANDLER]))
     for number in range(5):
-        timeline.feed(exchange(200 + 100 * number))
-    timeline.feed(ending(900))
+        timeline.feed(flat(exchange(200 + 100 * number)))
+    timeline.feed(flat(ending(900)))
 
     assert [request.sequence for request in timeline.requests] == [1, 2, 3, 4, 5]
     assert timeline.record().requests == 5
@@ -150,8 +160,8 @@ def test_a_handshake_inside_accept_precedes_dispatch() -> None:
     """Werkzeug shakes hands in accept(); the phase is its own, the rest stays dispatch."""
     done = record(
         accepted(),
-        (Kind.TLS_BEGAN, 102),
-        (Kind.TLS_ENDED, 108, None, ("TLSv1.3", "AES", False)),
+        (kinds.TLS_BEGAN, 102, None),
+        (kinds.TLS_ENDED, 108, (None, ("TLSv1.3", "AES", False))),
         *HANDLER,
         *ending(120),
     )
@@ -169,10 +179,10 @@ def test_a_handshake_by_the_handler_follows_dispatch() -> None:
     """A handler may shake hands itself; afterwards it is where it was."""
     done = record(
         accepted(),
-        (Kind.HANDLER_BEGAN, 110, "thread"),
-        (Kind.TLS_BEGAN, 112),
-        (Kind.TLS_ENDED, 118, None, None),
-        (Kind.HTTP_READY, 119),
+        (kinds.HANDLER_BEGAN, 110, "thread"),
+        (kinds.TLS_BEGAN, 112, None),
+        (kinds.TLS_ENDED, 118, (None, None)),
+        (kinds.HTTP_READY, 119, None),
         *ending(130),
     )
 
@@ -183,7 +193,7 @@ def test_a_handshake_by_the_handler_follows_dispatch() -> None:
 
 def test_a_raw_handler_has_one_phase() -> None:
     """A handler that speaks no HTTP is `handle` from first to last line."""
-    done = record(accepted(), (Kind.HANDLER_BEGAN, 110, "inline"), *ending(140))
+    done = record(accepted(), (kinds.HANDLER_BEGAN, 110, "inline"), *ending(140))
 
     assert done.phases == {"accept_queue": 50, "dispatch": 10, "handle": 30, "close": 10}
 
@@ -198,7 +208,7 @@ def test_an_unknown_wait_is_absent() -> None:
 
 def test_time_never_runs_backwards() -> None:
     """A mark from before the last one is clamped to it."""
-    done = record(accepted(), (Kind.HANDLER_BEGAN, 90, "inline"), *ending(140))
+    done = record(accepted(), (kinds.HANDLER_BEGAN, 90, "inline"), *ending(140))
 
     assert done.phases["dispatch"] == 0
     assert sum(done.phases.values()) == done.end_ns - done.start_ns
@@ -206,7 +216,7 @@ def test_time_never_runs_backwards() -> None:
 
 def test_an_impossible_mark_is_an_anomaly_and_nothing_else() -> None:
     """What the table does not expect changes no phase."""
-    done = record(accepted(), (Kind.LAST_WRITE, 105), *HANDLER, *ending(130))
+    done = record(accepted(), (kinds.LAST_WRITE, 105, None), *HANDLER, *ending(130))
 
     assert done.anomalies == 1
     assert done.phases == record(accepted(), *HANDLER, *ending(130)).phases
@@ -215,7 +225,7 @@ def test_an_impossible_mark_is_an_anomaly_and_nothing_else() -> None:
 def test_a_record_is_final() -> None:
     """An open connection has none yet."""
     timeline = Timeline(1)
-    timeline.feed([accepted()])
+    timeline.feed(flat([accepted()]))
 
     with pytest.raises(ValueError, match="in phase dispatch, not over"):
         timeline.record()
@@ -231,16 +241,16 @@ OUTCOMES: dict[str, tuple[list[Mark], str, str | None]] = {
         None,
     ),
     "verify_request said no": (
-        [accepted(), (Kind.REJECTED, 105), (Kind.CLOSED, 110, None)],
+        [accepted(), (kinds.REJECTED, 105, None), (kinds.CLOSED, 110, None)],
         "rejected",
         None,
     ),
     "handshake failed": (
         [
             accepted(),
-            (Kind.TLS_BEGAN, 101),
-            (Kind.TLS_ENDED, 104, "SSLError", None),
-            (Kind.CLOSED, 110, None),
+            (kinds.TLS_BEGAN, 101, None),
+            (kinds.TLS_ENDED, 104, ("SSLError", None)),
+            (kinds.CLOSED, 110, None),
         ],
         "tls_failed",
         "SSLError",
@@ -249,8 +259,8 @@ OUTCOMES: dict[str, tuple[list[Mark], str, str | None]] = {
         [
             accepted(),
             *HANDLER,
-            (Kind.HANDLER_ENDED, 120, "KeyError", False),
-            (Kind.CLOSED, 125, None),
+            (kinds.HANDLER_ENDED, 120, ("KeyError", False)),
+            (kinds.CLOSED, 125, None),
         ],
         "handler_error",
         "KeyError",
@@ -259,8 +269,8 @@ OUTCOMES: dict[str, tuple[list[Mark], str, str | None]] = {
         [
             accepted(),
             *HANDLER,
-            (Kind.HANDLER_ENDED, 120, "BrokenPipeError", True),
-            (Kind.CLOSED, 125, None),
+            (kinds.HANDLER_ENDED, 120, ("BrokenPipeError", True)),
+            (kinds.CLOSED, 125, None),
         ],
         "client_disconnected",
         None,
@@ -274,9 +284,9 @@ OUTCOMES: dict[str, tuple[list[Mark], str, str | None]] = {
         [
             accepted(),
             *HANDLER,
-            (Kind.FIRST_BYTE, 120, 1),
-            (Kind.READ_FAILED, 121, "EOF"),
-            (Kind.NO_REQUEST, 125),
+            (kinds.FIRST_BYTE, 120, 1),
+            (kinds.READ_FAILED, 121, "EOF"),
+            (kinds.NO_REQUEST, 125, None),
             *ending(130),
         ],
         "client_disconnected",
@@ -286,16 +296,16 @@ OUTCOMES: dict[str, tuple[list[Mark], str, str | None]] = {
         [
             accepted(),
             *HANDLER,
-            (Kind.FIRST_BYTE, 120, 1),
-            (Kind.READ_FAILED, 160, "TimeoutError"),
-            (Kind.NO_REQUEST, 165),
+            (kinds.FIRST_BYTE, 120, 1),
+            (kinds.READ_FAILED, 160, "TimeoutError"),
+            (kinds.NO_REQUEST, 165, None),
             *ending(170),
         ],
         "timeout",
         "TimeoutError",
     ),
     "timeout while idle is no timeout": (
-        [accepted(), *HANDLER, (Kind.READ_FAILED, 160, "TimeoutError"), *ending(170)],
+        [accepted(), *HANDLER, (kinds.READ_FAILED, 160, "TimeoutError"), *ending(170)],
         "no_request",
         None,
     ),
@@ -308,24 +318,24 @@ OUTCOMES: dict[str, tuple[list[Mark], str, str | None]] = {
         [
             accepted(),
             *HANDLER,
-            (Kind.FIRST_BYTE, 120, 1),
-            (Kind.NO_REQUEST, 125),
+            (kinds.FIRST_BYTE, 120, 1),
+            (kinds.NO_REQUEST, 125, None),
             *ending(130),
         ],
         "bad_request",
         "bad_request",
     ),
     "server stopped": (
-        [accepted(), *HANDLER, (Kind.ABANDONED, 150, "server_shutdown")],
+        [accepted(), *HANDLER, (kinds.ABANDONED, 150, "server_shutdown")],
         "server_shutdown",
         None,
     ),
     "child died": (
-        [accepted(), (Kind.ABANDONED, 150, "child_died")],
+        [accepted(), (kinds.ABANDONED, 150, "child_died")],
         "child_died",
         "child_died",
     ),
-    "uninstalled": ([accepted(), (Kind.ABANDONED, 150, "uninstalled")], "uninstalled", None),
+    "uninstalled": ([accepted(), (kinds.ABANDONED, 150, "uninstalled")], "uninstalled", None),
     "sent nothing": (
         [accepted(), *HANDLER, *ending(130, Closing(state=8, bytes_received=0))],
         "no_request",
@@ -351,21 +361,19 @@ def test_the_outcome_is_the_first_that_applies(
     assert (done.outcome, done.error) == (outcome, error)
 
 
-PAYLOADS: dict[int, tuple[Any, ...]] = {
-    Kind.ACCEPTED: (tuple(ACCEPTED),),
-    Kind.TLS_ENDED: (None, None),
-    Kind.HANDLER_BEGAN: ("thread",),
-    Kind.FIRST_BYTE: (1,),
-    Kind.HEAD_PARSED: ("GET", "http"),
-    Kind.EXCHANGE_ENDED: (tuple(EXCHANGED),),
-    Kind.READ_FAILED: ("EOF",),
-    Kind.HANDLER_ENDED: (None, False),
-    Kind.BLOCKING: ("inline", 1.0, 2),
-    Kind.CLOSED: (None,),
-    Kind.ABANDONED: ("uninstalled",),
-    Kind.SAMPLED: (1, ()),
+PAYLOADS: dict[int, Any] = {
+    kinds.ACCEPTED: tuple(ACCEPTED),
+    kinds.TLS_ENDED: (None, None),
+    kinds.HANDLER_BEGAN: "thread",
+    kinds.FIRST_BYTE: 1,
+    kinds.HEAD_PARSED: ("GET", "http"),
+    kinds.EXCHANGE_ENDED: tuple(EXCHANGED),
+    kinds.READ_FAILED: "EOF",
+    kinds.BLOCKING: ("inline", 1.0, 2),
+    kinds.ABANDONED: "uninstalled",
+    kinds.SAMPLED: (1, ()),
 }
-KINDS = [value for name, value in vars(Kind).items() if name.isupper()]
+KINDS = list(kinds.ALL)
 
 
 @given(
@@ -375,10 +383,10 @@ KINDS = [value for name, value in vars(Kind).items() if name.isupper()]
 def test_any_order_of_marks_gives_a_record(noise: list[tuple[int, int]], wait: int | None) -> None:
     """Whatever a program does: no exception, no overlap, and the phases add up to the lifetime."""
     timeline = Timeline(1)
-    timeline.feed([accepted(wait_ns=wait)])
+    timeline.feed(flat([accepted(wait_ns=wait)]))
     for kind, when in noise:
-        timeline.feed([(kind, when, *PAYLOADS.get(kind, ()))])
-    timeline.feed([(Kind.ABANDONED, 2_000, "server_shutdown")])
+        timeline.feed([kind, when, PAYLOADS.get(kind)])
+    timeline.feed([kinds.ABANDONED, 2_000, "server_shutdown"])
 
     assert timeline.phase == OVER
     done = timeline.record()
@@ -395,14 +403,14 @@ def test_how_marks_are_cut_into_messages_changes_nothing(
     noise: list[tuple[int, int]], cuts: list[int]
 ) -> None:
     """One message or many, in order or not: the same record and the same requests."""
-    marks = [accepted(), *((kind, when, *PAYLOADS.get(kind, ())) for kind, when in noise)]
-    marks.append((Kind.ABANDONED, 2_000, "server_shutdown"))
+    marks = [accepted(), *((kind, when, PAYLOADS.get(kind)) for kind, when in noise)]
+    marks.append((kinds.ABANDONED, 2_000, "server_shutdown"))
     whole, cut = Timeline(1), Timeline(1)
-    whole.feed(marks)
+    whole.feed(flat(marks))
     edges = [0, *sorted(cuts), len(marks)]
     for start, end in itertools.pairwise(edges):
         if marks[start:end]:
-            cut.feed(marks[start:end])
+            cut.feed(flat(marks[start:end]))
 
     assert cut.record() == whole.record()
     assert [(r.sequence, r.start_ns, r.end_ns, r.phases) for r in cut.requests] == [
@@ -413,11 +421,11 @@ def test_how_marks_are_cut_into_messages_changes_nothing(
 @given(st.lists(st.sampled_from(KINDS), max_size=30))
 def test_a_look_at_pending_marks_agrees_with_the_timeline(kinds: list[int]) -> None:
     """phase_after says what the timeline will say once it has the marks."""
-    marks = [(kind, 101 + n, *PAYLOADS.get(kind, ())) for n, kind in enumerate(kinds) if kind]
+    marks = [(kind, 101 + n, PAYLOADS.get(kind)) for n, kind in enumerate(kinds) if kind]
     timeline = Timeline(1)
-    timeline.feed([accepted(), *marks])
+    timeline.feed(flat([accepted(), *marks]))
 
-    assert phase_after(names.ACCEPT_QUEUE, 50, [accepted(), *marks])[0] == timeline.phase
+    assert phase_after(names.ACCEPT_QUEUE, 50, flat([accepted(), *marks]))[0] == timeline.phase
 
 
 def test_every_phase_can_be_entered_and_left() -> None:

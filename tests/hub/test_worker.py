@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tcpwatch.core.marks import Accepted, Kind, Mark
+from tcpwatch.core import kinds
+from tcpwatch.core.marks import Accepted, Marks
 from tcpwatch.core.record import Blame
 from tcpwatch.guard import guard
 from tcpwatch.hub.loop import Listener, Loop
@@ -39,17 +40,17 @@ def worker(sink: RecordingSink, loop: Loop) -> Iterator[Worker]:
     guard.errors.clear()
 
 
-def accepted(when: int, wait: int | None = 0, cookie: str = "a") -> Mark:
+def accepted(when: int, wait: int | None = 0, cookie: str = "a") -> Marks:
     """Make a first mark."""
     facts = Accepted(0, 1, wait, 0, 9, 1, ("127.0.0.1", 5), None, cookie, None, None, 1, 2)
-    return (Kind.ACCEPTED, when, tuple(facts))
+    return [kinds.ACCEPTED, when, tuple(facts)]
 
 
 def test_a_connection_arrives_once(worker: Worker, sink: RecordingSink) -> None:
     """However its marks are cut into messages."""
-    worker.handle(("marks", 1, [accepted(100)]))
-    worker.handle(("marks", 1, [(Kind.HANDLER_BEGAN, 110, "inline")]))
-    worker.handle(("marks", 1, [(Kind.HANDLER_ENDED, 120, None, False), (Kind.CLOSED, 130, None)]))
+    worker.handle(("marks", 1, accepted(100)))
+    worker.handle(("marks", 1, [kinds.HANDLER_BEGAN, 110, "inline"]))
+    worker.handle(("marks", 1, [kinds.HANDLER_ENDED, 120, None, kinds.CLOSED, 130, None]))
 
     assert (sink.accepts, len(sink.connections), len(sink.phases)) == (1, 1, 4)
     assert not worker.timelines
@@ -57,7 +58,7 @@ def test_a_connection_arrives_once(worker: Worker, sink: RecordingSink) -> None:
 
 def test_marks_of_nobody_are_counted_as_lost(worker: Worker, sink: RecordingSink) -> None:
     """Their beginning was dropped: a record of the rest would be wrong."""
-    worker.handle(("marks", 1, [(Kind.CLOSED, 130, None)]))
+    worker.handle(("marks", 1, [kinds.CLOSED, 130, None]))
 
     assert worker.dropped == {"unknown_connection": 1}
     assert not sink.connections
@@ -69,7 +70,7 @@ def test_a_wait_is_blamed_by_the_history_sent_before(
     """History first, then the connection that waited."""
     worker.handle(("history", 1, [("inline", 0, 2 * SECOND, 7)]))
     worker.handle(
-        ("marks", 8, [accepted(2 * SECOND, wait=SECOND), (Kind.CLOSED, 3 * SECOND, None)])
+        ("marks", 8, [*accepted(2 * SECOND, wait=SECOND), kinds.CLOSED, 3 * SECOND, None])
     )
 
     assert sink.connections[0].blame == Blame("inline", 1.0, 1, 7)
@@ -79,7 +80,7 @@ def test_a_wait_is_blamed_by_the_history_sent_before(
 def test_a_short_wait_is_nobodys_fault(worker: Worker, sink: RecordingSink) -> None:
     """Below TCPWATCH_BLAME_MIN nobody is looked for."""
     worker.handle(("history", 1, [("inline", 0, 2 * SECOND, 7)]))
-    worker.handle(("marks", 8, [accepted(SECOND, wait=1000), (Kind.CLOSED, 2 * SECOND, None)]))
+    worker.handle(("marks", 8, [*accepted(SECOND, wait=1000), kinds.CLOSED, 2 * SECOND, None]))
 
     assert sink.connections[0].blame is None
 
@@ -89,9 +90,9 @@ def test_a_child_that_was_reaped_without_a_word_has_died(
 ) -> None:
     """Its connection ends as child_died; one that had ended before does not end twice."""
     for key, pid in ((1, 11), (2, 22)):
-        worker.handle(("marks", key, [accepted(100)]))
+        worker.handle(("marks", key, accepted(100)))
         worker.handle(("forked", key, pid))
-    worker.handle(("marks", 2, [(Kind.CLOSED, 130, None)]))
+    worker.handle(("marks", 2, [kinds.CLOSED, 130, None]))
     worker.handle(("reaped", 11))
     worker.handle(("reaped", 22))
 
@@ -120,7 +121,7 @@ def test_a_sink_that_raises_is_left_out_and_the_others_go_on(
         lambda key: False,
     )
     for key in (1, 2):
-        worker.handle(("marks", key, [accepted(100), (Kind.CLOSED, 130, None)]))
+        worker.handle(("marks", key, [*accepted(100), kinds.CLOSED, 130, None]))
 
     assert guard.errors == {"BrokenSink": 1}
     assert (broken.accepts, len(sink.connections)) == (1, 2)
@@ -129,7 +130,7 @@ def test_a_sink_that_raises_is_left_out_and_the_others_go_on(
 
 def test_a_lost_end_leaves_no_timeline_behind(worker: Worker, sink: RecordingSink) -> None:
     """A connection that is no longer open, and of which nothing comes, is dropped and counted."""
-    worker.handle(("marks", 1, [accepted(100)]))
+    worker.handle(("marks", 1, accepted(100)))
 
     worker._sweep(60 * SECOND)
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from tcpwatch import names
-from tcpwatch.core.marks import Kind
+from tcpwatch.core import kinds
+from tcpwatch.core.marks import MARK
 from tcpwatch.core.record import Interval
 from tcpwatch.core.transitions import BEFORE_TLS, NOTES, OVER, TRANSITIONS
 
@@ -19,21 +20,22 @@ MOST_COURSES: Final = 4096
 
 _SAYING: Final = frozenset(
     {
-        Kind.TLS_ENDED,
-        Kind.HANDLER_BEGAN,
-        Kind.FIRST_BYTE,
-        Kind.HEAD_PARSED,
-        Kind.EXCHANGE_ENDED,
-        Kind.NO_REQUEST,
-        Kind.HANDLER_ENDED,
-        Kind.CLOSED,
-        Kind.ABANDONED,
+        kinds.TLS_ENDED,
+        kinds.HANDLER_BEGAN,
+        kinds.FIRST_BYTE,
+        kinds.HEAD_PARSED,
+        kinds.EXCHANGE_ENDED,
+        kinds.NO_REQUEST,
+        kinds.HANDLER_ENDED,
+        kinds.CLOSED,
+        kinds.ABANDONED,
         *NOTES,
     }
 )
 """Kinds of marks that say more than that another phase begins."""
 
-_EXCHANGE_OVER: Final = frozenset({Kind.EXCHANGE_ENDED, Kind.NO_REQUEST})
+_EXCHANGE_OVER: Final = frozenset({kinds.EXCHANGE_ENDED, kinds.NO_REQUEST})
+_IN_EXCHANGE: Final = frozenset({kinds.FIRST_BYTE, kinds.HEAD_PARSED})
 
 
 class Step(NamedTuple):
@@ -49,64 +51,77 @@ class Step(NamedTuple):
 
 
 class Said(NamedTuple):
-    """A mark that says something: its index, its kind, and the phase it found, begun at `since`."""
+    """A mark that says something: its kind, and the indices of its payload and of its time.
 
-    mark: int
+    `left` is the phase that it found, begun at `since`. For the end of a request `began` is the
+    index of its FIRST_BYTE's payload, if that is in the same course.
+    """
+
     kind: int
+    payload: int
+    time: int
     left: str
     since: int
+    began: int | None
 
 
 class Course:
     """Where a run of marks leads. Index 0 of its times is when the present phase began.
 
-    The time of the mark at index n is at index n + 1. `phase` is the last one, begun at `since`.
+    The time of the n-th mark is at index n. `phase` is the one that they lead to, begun at `since`;
+    `last` is the time of the last mark that the table has expected.
     """
 
     __slots__ = (
-        *("anomalies", "before_tls", "moving", "phase", "said", "since", "speaks_http", "steps"),
+        *("anomalies", "before_tls", "last", "moving", "phase"),
+        *("said", "since", "speaks_http", "steps"),
     )
 
-    def __init__(self, phase: str, before_tls: str, kinds: Sequence[int]) -> None:
+    def __init__(self, phase: str, before_tls: str, marks: Sequence[int]) -> None:
         steps: list[Step] = []
         said: list[Said] = []
         moving: list[int] = []
         since = requests = anomalies = 0
         self.speaks_http = False
-        for index, kind in enumerate(kinds):
+        for index, kind in enumerate(marks):
             target = TRANSITIONS.get((phase, kind))
             if target is None and (kind not in NOTES or phase == OVER):
                 anomalies += 1
                 continue
+            time, payload = index + 1, MARK * index + 2
             if kind in _EXCHANGE_OVER:
                 # What a request says while it is under way is of no use once it is over.
-                said = [each for each in said if each.kind != Kind.HEAD_PARSED]
-            if kind in _SAYING:
-                said.append(Said(index, kind, phase, since))
+                began = next((each for each in said if each.kind == kinds.FIRST_BYTE), None)
+                said = [each for each in said if each.kind not in _IN_EXCHANGE]
+                found = began.payload if began is not None else None
+                said.append(Said(kind, payload, time, phase, since, found))
+            elif kind in _SAYING:
+                said.append(Said(kind, payload, time, phase, since, None))
             if target is None:
                 continue
-            moving.append(index + 1)
-            if kind == Kind.HTTP_READY:
+            moving.append(time)
+            if kind == kinds.HTTP_READY:
                 # Until a handler proves to speak HTTP it is a raw one; then that stretch was
                 # `idle` all along.
                 phase, self.speaks_http = target, True
                 continue
-            steps.append(Step(phase, since, index + 1, requests))
-            requests += (kind == Kind.FIRST_BYTE) - (kind == Kind.NO_REQUEST)
+            steps.append(Step(phase, since, time, requests))
+            requests += (kind == kinds.FIRST_BYTE) - (kind == kinds.NO_REQUEST)
             if target == names.TLS_HANDSHAKE and phase != names.TLS_HANDSHAKE:
                 before_tls = phase
             phase = before_tls if target == BEFORE_TLS else target
-            since = index + 1
+            since = time
         self.steps, self.said, self.moving = tuple(steps), tuple(said), tuple(moving)
         self.phase, self.before_tls, self.since = phase, before_tls, since
+        self.last = moving[-1] if moving else 0
         self.anomalies = anomalies
 
-    def clamped(self, times: Sequence[int], last: int) -> tuple[int, ...]:
+    def clamped(self, times: Sequence[int], last: int) -> list[int]:
         """Return times of which none that ends a phase is before another, or before `last`."""
         found = list(times)
         for index in self.moving:
             last = found[index] = max(found[index], last)
-        return tuple(found)
+        return found
 
 
 class Leg(NamedTuple):
@@ -116,7 +131,7 @@ class Leg(NamedTuple):
     """
 
     course: Course
-    times: tuple[int, ...]
+    times: Sequence[int]
     requests: int
     first: bool
 
@@ -132,12 +147,12 @@ class Leg(NamedTuple):
 _courses: dict[tuple[str, str, tuple[int, ...]], Course] = {}
 
 
-def course_of(phase: str, before_tls: str, kinds: tuple[int, ...]) -> Course:
+def course_of(phase: str, before_tls: str, marks: tuple[int, ...]) -> Course:
     """Return the course of marks of these kinds that begin in `phase`."""
-    key = (phase, before_tls, kinds)
+    key = (phase, before_tls, marks)
     course = _courses.get(key)
     if course is None:
         if len(_courses) >= MOST_COURSES:
             _courses.clear()
-        course = _courses[key] = Course(phase, before_tls, kinds)
+        course = _courses[key] = Course(phase, before_tls, marks)
     return course

@@ -1,40 +1,19 @@
 """Marks: what a serving thread notes down while a connection lives.
 
-A mark is a plain tuple `(kind, time_ns, *payload)` with the time of a monotonic clock. Its values
-can be marshalled, because a forked child sends its marks to another process.
+A mark is three values in a row of one flat list: its kind, the time of a monotonic clock (ns), and
+what else it says, None if nothing. Lists of them can be marshalled, because a forked child sends
+its marks to another process.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-Mark = tuple[Any, ...]
+Marks = list[Any]
+"""Kind, time and payload of one mark after the other."""
 
-
-class Kind:
-    """Kinds of marks; each line says what is behind kind and time in the tuple.
-
-    Plain integers, because marshal refuses an Enum's.
-    """
-
-    ACCEPTED: Final = 0  # the fields of `Accepted`, as one tuple
-    TLS_BEGAN: Final = 1
-    TLS_ENDED: Final = 2  # error type | None, the fields of `Tls` | None
-    REJECTED: Final = 3
-    HANDLER_BEGAN: Final = 4  # dispatch: inline, thread or process
-    HTTP_READY: Final = 5
-    FIRST_BYTE: Final = 6  # wall clock (ns)
-    HEAD_PARSED: Final = 7  # method, scheme; both None if another instrumentation reports it
-    FIRST_WRITE: Final = 8
-    LAST_WRITE: Final = 9
-    EXCHANGE_ENDED: Final = 10  # the fields of `Exchanged`
-    READ_FAILED: Final = 11  # error type; EOF inside a request is "EOF"
-    HANDLER_ENDED: Final = 12  # error type | None, is the error the client's leaving?
-    BLOCKING: Final = 13  # activity, seconds, connections queued when it ended
-    CLOSED: Final = 14  # the kernel's facts before the shutdown (`Closing`) | None
-    ABANDONED: Final = 15  # outcome: server_shutdown, child_died or uninstalled
-    SAMPLED: Final = 16  # flags, tracestate (list of pairs): the head decision
-    NO_REQUEST: Final = 17  # ends what FIRST_BYTE began: bytes that were no request
+MARK = 3
+"""Values of a mark."""
 
 
 class Accepted(NamedTuple):

@@ -27,6 +27,11 @@ class Signs:
     abandoned: str | None = None
 
 
+def is_ordinary(state_at_accept: int | None, state_at_close: int | None) -> bool:
+    """Say whether the socket's states are no sign of anything."""
+    return TCP_CLOSE not in (state_at_accept, state_at_close)
+
+
 def outcome_of(signs: Signs, requests: int) -> tuple[str, str | None]:
     """Return the outcome and the error.type of a connection on which `requests` were finished."""
     timed_out = signs.read_error in ("TimeoutError", "timeout")

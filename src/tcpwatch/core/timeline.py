@@ -11,15 +11,14 @@ is asked for: a timeline keeps its legs and adds nothing up.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from operator import itemgetter
+from collections.abc import Callable
 from typing import Any, Final
 
 from tcpwatch import names
+from tcpwatch.core import kinds
 from tcpwatch.core.course import Leg, Said, course_of
-from tcpwatch.core.marks import Accepted, Closing, Exchanged, Kind, Mark, Tls
-from tcpwatch.core.outcome import Signs, outcome_of
+from tcpwatch.core.marks import MARK, Accepted, Closing, Exchanged, Marks, Tls
+from tcpwatch.core.outcome import Signs, is_ordinary, outcome_of
 from tcpwatch.core.record import (
     IN_REQUEST,
     INTERVALS_KEPT,
@@ -33,8 +32,6 @@ from tcpwatch.core.transitions import OVER
 _make: Final[Callable[..., Any]] = tuple.__new__
 """Makes a NamedTuple of a tuple that has its fields; calling the class costs twice as much."""
 
-_kind_of, _time_of = itemgetter(0), itemgetter(1)
-
 
 class Timeline:
     """Turns the marks of one connection into legs, requests and, at its end, a record.
@@ -43,38 +40,45 @@ class Timeline:
     else is in the record. The first mark is always ACCEPTED.
     """
 
-    # Defaults stand on the class: most connections change few of them.
-    phase: str = names.ACCEPT_QUEUE
-    accepted: Accepted | None = None
-    accepted_ns = start_ns = since_ns = 0
-    dispatch: str | None = None
-    sequence = count = 0
-    dropped = anomalies = server_errors = 0
-    tls: Tls | None = None
-    closing: tuple[Any, ...] | None = None
-    blame: Blame | None = None
-    blocking: str | None = None
-    flags: int | None = None
-    trace_state: tuple[tuple[str, str], ...] = ()
-    requests_exported = False
-    method: str | None = None
-    scheme: str | None = None
-    outcome: str | None = None
-    error: str | None = None
-    _last_ns = 0
-    _before_tls: str = names.DISPATCH
-    _exchange: list[Leg] | None = None
-    """The legs of the request that is under way, but the present one."""
-    _exchange_start = _exchange_wall = 0
-    _kept = 0
-    """How many phases the legs have."""
-    _dropped_phases: dict[str, int] | None = None
+    __slots__ = (
+        *("_before_tls", "_dropped_phases", "_exchange", "_exchange_start", "_exchange_wall"),
+        *("_kept", "_legs", "_signs", "accepted", "accepted_ns", "anomalies", "blame", "blocking"),
+        *("closing", "count", "dispatch", "dropped", "error", "flags", "key", "last_ns", "method"),
+        *("outcome", "phase", "requests", "requests_exported", "scheme", "sequence"),
+        *("server_errors", "since_ns", "start_ns", "tls", "trace_state"),
+    )
 
     def __init__(self, key: int) -> None:
         self.key = key
+        self.phase: str = names.ACCEPT_QUEUE
+        self.accepted: Accepted | None = None
+        self.accepted_ns = self.start_ns = self.since_ns = 0
+        self.last_ns = 0
+        """When it last went from one phase to another, or turned out to speak HTTP."""
+        self.sequence = self.count = 0
+        self.anomalies = self.server_errors = self.dropped = 0
+        self.dispatch: str | None = None
+        self.method: str | None = None
+        self.scheme: str | None = None
+        self.tls: Tls | None = None
+        self.closing: tuple[Any, ...] | None = None
+        self.blame: Blame | None = None
+        self.blocking: str | None = None
+        self.flags: int | None = None
+        self.trace_state: tuple[tuple[str, str], ...] = ()
+        self.requests_exported = False
+        self.outcome: str | None = None
+        self.error: str | None = None
         self.requests: list[RequestRecord] = []
-        self._legs: deque[Leg] = deque()
-        self._signs = Signs()
+        self._legs: list[Leg] = []
+        self._kept = 0
+        self._dropped_phases: dict[str, int] | None = None
+        self._before_tls: str = names.DISPATCH
+        self._exchange: list[Leg] | None = None
+        """The earlier legs of the request that is under way."""
+        self._exchange_start = self._exchange_wall = 0
+        self._signs: Signs | None = None
+        """Nothing out of the ordinary, as long as it is None."""
 
     @property
     def over(self) -> bool:
@@ -86,12 +90,7 @@ class Timeline:
         """Return whether its span will be exported, as far as that is decided."""
         return self.requests_exported or bool(self.flags)
 
-    @property
-    def last_ns(self) -> int:
-        """Return when it last went from one phase to another, or turned out to speak HTTP."""
-        return self._last_ns
-
-    def feed(self, marks: Sequence[Mark]) -> Leg:
+    def feed(self, marks: Marks) -> Leg:
         """Take marks in the order in which they were made; times that run backwards are clamped.
 
         Return the leg of the connection's life that they make.
@@ -99,120 +98,152 @@ class Timeline:
         first = self.accepted is None
         if first:
             marks = self._begin(marks)
-        course = course_of(self.phase, self._before_tls, tuple(map(_kind_of, marks)))
-        times: tuple[int, ...] = (self.since_ns, *map(_time_of, marks))
-        if list(times) != sorted(times) or (len(times) > 1 and times[1] < self._last_ns):
-            times = course.clamped(times, self._last_ns)
+        course = course_of(self.phase, self._before_tls, tuple(marks[::MARK]))
+        times = [self.since_ns, *marks[1::MARK]]
+        if times != sorted(times) or (len(times) > 1 and times[1] < self.last_ns):
+            times = course.clamped(times, self.last_ns)
         leg: Leg = _make(Leg, (course, times, self.sequence, first))
-        if course.moving:
+        last = course.last
+        if last:
             self.phase, self._before_tls = course.phase, course.before_tls
-            self.since_ns, self._last_ns = times[course.since], times[course.moving[-1]]
-            if course.speaks_http:
-                self._signs.speaks_http = True
-            self._keep(leg)
-        self.anomalies += course.anomalies
+            self.since_ns, self.last_ns = times[course.since], times[last]
+            self._legs.append(leg)
+            if not first:
+                self._forget()
+        if course.anomalies:
+            self.anomalies += course.anomalies
         for said in course.said:
-            _NOTES[said[1]](self, leg, said, marks[said[0]])
+            _NOTES[said[0]](self, leg, said, marks)
         if self._exchange is not None:
             self._exchange.append(leg)
+        if course.phase == OVER and last:
+            self._conclude(course.speaks_http)
+        elif course.speaks_http:
+            self.signs.speaks_http = True
         return leg
 
-    def _begin(self, marks: Sequence[Mark]) -> Sequence[Mark]:
-        _, now, facts = marks[0]
-        accepted = self.accepted = _make(Accepted, facts)
+    def _begin(self, marks: Marks) -> Marks:
+        now = marks[1]
+        accepted = self.accepted = _make(Accepted, marks[2])
         wait = accepted.wait_ns
-        self.accepted_ns = self._last_ns = now
-        self.start_ns = self.since_ns = now - (wait or 0)
-        self._signs.state_at_accept = accepted.state
+        self.accepted_ns = self.last_ns = now
         if wait is not None:
+            self.start_ns = self.since_ns = now - wait
             return marks
+        self.start_ns = self.since_ns = now
         self.phase = names.DISPATCH  # how long it had been in the queue nobody knows
-        return marks[1:]
+        return marks[MARK:]
 
-    def _keep(self, leg: Leg) -> None:
+    def _forget(self) -> None:
+        """Keep the last legs only, so that an hour of keep-alive has bounded memory."""
         legs = self._legs
-        legs.append(leg)
-        self._kept += len(leg.course.steps)
-        while self._kept - len(legs[0].course.steps) >= INTERVALS_KEPT:
-            self._drop(legs.popleft().intervals())
+        while sum(len(leg.course.steps) for leg in legs[1:]) >= INTERVALS_KEPT:
+            intervals = legs.pop(0).intervals()
+            self.dropped += len(intervals)
+            self._dropped_phases = totals(intervals, self._dropped_phases)
 
-    def _drop(self, intervals: list[Any]) -> None:
-        self._kept -= len(intervals)
-        self.dropped += len(intervals)
-        self._dropped_phases = totals(intervals, self._dropped_phases)
+    @property
+    def signs(self) -> Signs:
+        """What is out of the ordinary, to be added to."""
+        if self._signs is None:
+            self._signs = Signs()
+        return self._signs
 
     # -- what marks say ---------------------------------------------------------------------------
 
-    def _tls_ended(self, leg: Leg, said: Said, mark: Mark) -> None:
-        self._signs.tls_error = mark[2]
-        self.tls = Tls(*mark[3]) if mark[3] is not None else None
+    def _tls_ended(self, leg: Leg, said: Said, marks: Marks) -> None:
+        error, facts = marks[said.payload]
+        if error is not None:
+            self.signs.tls_error = error
+        self.tls = Tls(*facts) if facts is not None else None
 
-    def _rejected(self, leg: Leg, said: Said, mark: Mark) -> None:
-        self._signs.rejected = True
+    def _rejected(self, leg: Leg, said: Said, marks: Marks) -> None:
+        self.signs.rejected = True
 
-    def _handler_began(self, leg: Leg, said: Said, mark: Mark) -> None:
-        self.dispatch = mark[2]
+    def _handler_began(self, leg: Leg, said: Said, marks: Marks) -> None:
+        self.dispatch = marks[said[1]]
 
-    def _first_byte(self, leg: Leg, said: Said, mark: Mark) -> None:
+    def _first_byte(self, leg: Leg, said: Said, marks: Marks) -> None:
         self.sequence += 1
-        self._exchange_start, self._exchange_wall = leg.times[said.mark + 1], mark[2]
+        self._exchange_start, self._exchange_wall = leg.times[said.time], marks[said.payload]
         self._exchange = []
-        self._signs.unfinished = True
+        self.signs.unfinished = True
 
-    def _head_parsed(self, leg: Leg, said: Said, mark: Mark) -> None:
-        self.method, self.scheme = mark[2], mark[3]
+    def _head_parsed(self, leg: Leg, said: Said, marks: Marks) -> None:
+        self.method, self.scheme = marks[said.payload] or (None, None)
 
-    def _no_request(self, leg: Leg, said: Said, mark: Mark) -> None:
+    def _no_request(self, leg: Leg, said: Said, marks: Marks) -> None:
         self.method = self.scheme = self._exchange = None
-        self.sequence -= 1
-        self._signs.unfinished = False
-        self._signs.bad_request = True
+        self.sequence -= said.began is None
+        self.signs.unfinished = False
+        self.signs.bad_request = True
 
-    def _exchange_ended(self, leg: Leg, said: Said, mark: Mark) -> None:
-        self.method = self.scheme = None
-        legs, self._exchange = self._exchange or (), None
-        exchanged: Exchanged = _make(Exchanged, mark[2])
+    def _exchange_ended(self, leg: Leg, said: Said, marks: Marks) -> None:
+        _, payload, time, left, since, began = said
+        exchanged: Exchanged = _make(Exchanged, marks[payload])
+        times = leg[1]
+        legs: tuple[Leg, ...]
+        if began is not None:
+            sequence = self.sequence = self.sequence + 1
+            legs, start, wall = (leg,), times[began // MARK + 1], marks[began]
+        else:
+            sequence = self.sequence
+            legs = (*(self._exchange or ()), leg)
+            start, wall = self._exchange_start, self._exchange_wall
+            self.method = self.scheme = self._exchange = None
+            self.signs.unfinished = False
         self.count += 1
         # A request ends with its last byte: the drain is the connection's.
-        end = leg.times[said.since if said.left == names.DRAIN else said.mark + 1]
-        signs = self._signs
-        signs.unfinished = False
+        end = times[since if left == names.DRAIN else time]
         if exchanged.flags:
             self.requests_exported = True
+        status = exchanged.status
         if exchanged.refused:
-            signs.bad_request = True
-            signs.refused_status = exchanged.status
-        elif exchanged.status is not None and exchanged.status >= 500:
+            self.signs.bad_request = True
+            self.signs.refused_status = status
+        elif status is not None and status >= 500:
             self.server_errors += 1
-        start, wall = self._exchange_start, self._exchange_wall
-        request = (self.sequence, start, end, wall, (*legs, leg), exchanged)
-        self.requests.append(_make(RequestRecord, request))
+        self.requests.append(
+            _make(RequestRecord, (sequence, start, end, wall, legs, exchanged)),
+        )
 
-    def _read_failed(self, leg: Leg, said: Said, mark: Mark) -> None:
-        self._signs.read_error = mark[2]
-        self._signs.read_error_in_request = said.left in IN_REQUEST
+    def _read_failed(self, leg: Leg, said: Said, marks: Marks) -> None:
+        self.signs.read_error = marks[said.payload]
+        self.signs.read_error_in_request = said.left in IN_REQUEST
 
-    def _handler_ended(self, leg: Leg, said: Said, mark: Mark) -> None:
-        self._signs.handler_error, self._signs.client_left = mark[2], mark[3]
+    def _handler_ended(self, leg: Leg, said: Said, marks: Marks) -> None:
+        ended = marks[said[1]]
+        if ended is not None:
+            self.signs.handler_error, self.signs.client_left = ended
 
-    def _blocked_others(self, leg: Leg, said: Said, mark: Mark) -> None:
-        self.blocking = mark[2]
+    def _blocked_others(self, leg: Leg, said: Said, marks: Marks) -> None:
+        self.blocking = marks[said.payload][0]
 
-    def _sampled(self, leg: Leg, said: Said, mark: Mark) -> None:
-        self.flags, self.trace_state = mark[2], tuple(tuple(pair) for pair in mark[3])
+    def _sampled(self, leg: Leg, said: Said, marks: Marks) -> None:
+        self.flags, state = marks[said.payload]
+        self.trace_state = tuple(tuple(pair) for pair in state)
 
-    def _closed(self, leg: Leg, said: Said, mark: Mark) -> None:
-        closing = self.closing = mark[2]
-        if closing is not None:
-            self._signs.state_at_close = closing[_STATE]
-            self._signs.bytes_received = closing[_BYTES_RECEIVED]
-        self.outcome, self.error = outcome_of(self._signs, self.count)
+    def _closed(self, leg: Leg, said: Said, marks: Marks) -> None:
+        self.closing = marks[said[1]]
 
-    def _abandoned(self, leg: Leg, said: Said, mark: Mark) -> None:
-        self._signs.abandoned = mark[2]
-        self.outcome, self.error = outcome_of(self._signs, self.count)
+    def _abandoned(self, leg: Leg, said: Said, marks: Marks) -> None:
+        self.signs.abandoned = marks[said.payload]
 
     # -- the end ----------------------------------------------------------------------------------
+
+    def _conclude(self, speaks_http: bool) -> None:
+        accepted, closing, signs = self.accepted, self.closing, self._signs
+        assert accepted is not None  # what is over has begun
+        at_accept = accepted.state
+        at_close = closing[_STATE] if closing is not None else None
+        if signs is None and self.count and is_ordinary(at_accept, at_close):
+            self.outcome = names.COMPLETED
+            return
+        signs = self.signs
+        signs.state_at_accept, signs.state_at_close = at_accept, at_close
+        signs.bytes_received = closing[_BYTES_RECEIVED] if closing is not None else None
+        signs.speaks_http = signs.speaks_http or speaks_http
+        self.outcome, self.error = outcome_of(signs, self.count)
 
     def record(self) -> ConnectionRecord:
         """Return the record of a connection that is over.
@@ -250,19 +281,19 @@ class Timeline:
 _STATE: Final = Closing._fields.index("state")
 _BYTES_RECEIVED: Final = Closing._fields.index("bytes_received")
 
-_NOTES: Final[dict[int, Callable[[Timeline, Leg, Said, Mark], None]]] = {
-    Kind.TLS_ENDED: Timeline._tls_ended,
-    Kind.REJECTED: Timeline._rejected,
-    Kind.HANDLER_BEGAN: Timeline._handler_began,
-    Kind.FIRST_BYTE: Timeline._first_byte,
-    Kind.HEAD_PARSED: Timeline._head_parsed,
-    Kind.EXCHANGE_ENDED: Timeline._exchange_ended,
-    Kind.NO_REQUEST: Timeline._no_request,
-    Kind.READ_FAILED: Timeline._read_failed,
-    Kind.HANDLER_ENDED: Timeline._handler_ended,
-    Kind.BLOCKING: Timeline._blocked_others,
-    Kind.CLOSED: Timeline._closed,
-    Kind.ABANDONED: Timeline._abandoned,
-    Kind.SAMPLED: Timeline._sampled,
+_NOTES: Final[dict[int, Callable[[Timeline, Leg, Said, Marks], None]]] = {
+    kinds.TLS_ENDED: Timeline._tls_ended,
+    kinds.REJECTED: Timeline._rejected,
+    kinds.HANDLER_BEGAN: Timeline._handler_began,
+    kinds.FIRST_BYTE: Timeline._first_byte,
+    kinds.HEAD_PARSED: Timeline._head_parsed,
+    kinds.EXCHANGE_ENDED: Timeline._exchange_ended,
+    kinds.NO_REQUEST: Timeline._no_request,
+    kinds.READ_FAILED: Timeline._read_failed,
+    kinds.HANDLER_ENDED: Timeline._handler_ended,
+    kinds.BLOCKING: Timeline._blocked_others,
+    kinds.CLOSED: Timeline._closed,
+    kinds.ABANDONED: Timeline._abandoned,
+    kinds.SAMPLED: Timeline._sampled,
 }
 """What else a mark says, besides moving the connection to another phase."""

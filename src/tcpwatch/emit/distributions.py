@@ -8,10 +8,8 @@ or rounded: the points are the SDK's.
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
-from collections import Counter
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from itertools import repeat
 from operator import itemgetter
 from time import time_ns
 from typing import Any, Final, NamedTuple
@@ -47,7 +45,7 @@ class Series(NamedTuple):
 
 
 class Sorted(NamedTuple):
-    """Values by bucket: how many, and the last sampled one of each."""
+    """Values in order, how many are in each bucket, and the last sampled one of each."""
 
     values: list[int]
     counts: list[int]
@@ -72,8 +70,8 @@ class Point:
         self.counts = [old + new for old, new in zip(self.counts, counts, strict=True)]
         self.count += len(values)
         self.total += sum(values)
-        self.lowest = min(self.lowest, *values)
-        self.highest = max(self.highest, *values)
+        self.lowest = min(self.lowest, values[0])
+        self.highest = max(self.highest, values[-1])
         self.exemplars.update(exemplars)
 
     def export(
@@ -151,20 +149,15 @@ class Distribution:
 
     def _sort(self, waiting: Waiting, readers: Sequence[Hashable]) -> None:
         values, sampled = waiting.take()
-        of_sampled = list(map(_value_of, sampled))
-        if not (values or sampled):
+        values.extend(map(_value_of, sampled))
+        if not values:
             return
-        buckets = self._buckets(of_sampled)
-        # The last one of a bucket stays in the dictionary.
-        exemplars = {
-            bucket: noted
-            for bucket, noted in dict(zip(buckets, sampled, strict=True)).items()
-            if noted[1][1]
-        }
-        counts = [0] * (len(self.bounds) + 1)
-        for bucket, count in Counter([*buckets, *self._buckets(values)]).items():
-            counts[bucket] = count
-        found = Sorted([*values, *of_sampled], counts, exemplars)
+        values.sort()
+        edges = [bisect_right(values, edge) for edge in self._edges]
+        counts = [
+            upto - before for before, upto in zip((0, *edges), (*edges, len(values)), strict=True)
+        ]
+        found = Sorted(values, counts, self._exemplars(sampled, counts))
         for reader in readers:
             point = waiting.points.get(reader)
             if point is None:
@@ -172,9 +165,17 @@ class Distribution:
                 point = waiting.points[reader] = Point(len(counts), start)
             point.add(found)
 
-    def _buckets(self, values: Iterable[int]) -> list[int]:
-        """Return the bucket of each value; a bucket's upper bound is in it."""
-        return list(map(bisect_left, repeat(self._edges), values))
+    def _exemplars(self, sampled: list[Noted], counts: Sequence[int]) -> dict[int, Noted]:
+        """Return the last value of each bucket that belongs to a span."""
+        found: dict[int, Noted] = {}
+        filled = len(counts) - counts.count(0)
+        for noted in reversed(sampled):
+            value, (_, span_id), _ = noted
+            if span_id:
+                found.setdefault(bisect_left(self._edges, value), noted)
+                if len(found) == filled:
+                    break
+        return found
 
     def collect(
         self, reader: Hashable, readers: Sequence[Hashable], temporality: AggregationTemporality

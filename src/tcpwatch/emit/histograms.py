@@ -22,7 +22,7 @@ from tcpwatch.core.timeline import Timeline
 from tcpwatch.emit import attributes as words
 from tcpwatch.emit.collecting import Collecting
 from tcpwatch.emit.distributions import Distribution, Noted, Series
-from tcpwatch.emit.ledger import MOST_ROWS, Column, Ledger
+from tcpwatch.emit.ledger import MOST_ROWS, Column, Ledger, Row
 from tcpwatch.emit.tracing import span_context
 from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.output import Blocker
@@ -104,25 +104,19 @@ class Histograms:
 
     def take(self, loop: Loop, connection: Timeline, leg: Leg, blocker: Blocker | None) -> bool:
         """Note down what has ended with this leg, as one row."""
-        course, row, _, first = leg
+        course, times, _, first = leg
         accepted, outcome = connection.accepted, connection.outcome
         assert accepted is not None  # the worker delivers no other
-        depth = accepted.depth
-        key: tuple[Any, ...] = (
-            loop.listener.key,
-            course,
-            outcome,
-            connection.error,
-            first,
-            depth is None,
-        )
+        row: Row = list(times)
+        key: tuple[Any, ...] = (loop.key, course, outcome, connection.error)
         if first:
-            row = (*row, depth)
+            row.append(accepted.depth)
+            key = (*key, accepted.depth is None)
         if outcome is not None:
-            row = (*row, connection.since_ns - connection.start_ns)
-        for _, start, end, _, _, exchanged in connection.requests:
-            row = (*row, end - start)
-            key = (*key, _labels(exchanged))
+            row.append(connection.since_ns - connection.start_ns)
+        for request in connection.requests:
+            row.append(request[2] - request[1])
+            key = (*key, _labels(request[5]))
         page = self._ledger.pages.get(key)
         if page is None:
             page = self._ledger.open(key, list(self._columns(loop.listener, connection, leg)))

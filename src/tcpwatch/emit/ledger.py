@@ -19,7 +19,7 @@ MOST_ROWS: Final = 1024
 MOST_PAGES: Final = 1024
 """What a client may invent is part of a page's attributes, so pages are not kept for ever."""
 
-Row = tuple[Any, ...]
+Row = list[Any]
 """The times of a leg, and after them what else is to be recorded of it."""
 
 Origin = tuple[int, int]

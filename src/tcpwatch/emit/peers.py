@@ -23,6 +23,7 @@ _SCOPES: Final = frozenset(
 _MIDDLEWARE: Final = "OpenTelemetryMiddleware"
 _WRAPS: Final = ("app", "wsgi_app", "application", "wsgi", "__wrapped__", "__self__")
 _FLAG: Final = "_is_instrumented_by_opentelemetry"
+_LOOKED_AT: Final = (_FLAG, *_WRAPS)
 _DEEPEST: Final = 16
 _MOST: Final = 64
 
@@ -102,7 +103,7 @@ class _Look:
 
     def __init__(self, app: Any, learned: set[int]) -> None:
         self._app = app  # so that no other object gets its id()
-        self._layers: list[tuple[Any, str, Any]] = []
+        self._own: list[dict[str, Any]] = []
         self.instrumented = False
         found: list[Any] = []
         waiting = [app]
@@ -111,10 +112,14 @@ class _Look:
             if candidate is None or any(candidate is seen for seen in found):
                 continue
             found.append(candidate)
+            own = getattr(candidate, "__dict__", None)
+            if isinstance(own, dict):
+                self._own.append(own)
             flag = self._ask(candidate, _FLAG)
             if id(candidate) in learned or flag is True or type(candidate).__name__ == _MIDDLEWARE:
                 self.instrumented = True
             waiting += [self._ask(candidate, name) for name in _WRAPS]
+        self._found = self._values()
 
     def _ask(self, layer: Any, name: str) -> Any:
         try:
@@ -122,10 +127,14 @@ class _Look:
         except Exception as error:  # a property of the host's may do anything
             guard.errors[f"peers.{type(error).__name__}"] += 1
             return None
-        if value is not None or name == _FLAG:
-            self._layers.append((layer, name, value))
         return value
 
     def still(self) -> bool:
-        """Say whether every layer leads where it led; instrumentation changes one of them."""
-        return all(getattr(layer, name, None) == value for layer, name, value in self._layers)
+        """Say whether every layer leads where it led; instrumentation changes one of them.
+
+        It sets attributes of the application's own: what its class has does not change.
+        """
+        return self._values() == self._found
+
+    def _values(self) -> list[tuple[Any, ...]]:
+        return [tuple(map(own.get, _LOOKED_AT)) for own in self._own]

@@ -6,15 +6,19 @@ connection, so one thread at a time writes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic_ns as clock
 from time import time_ns as wall_clock
 from typing import TYPE_CHECKING, Any, Final
 
 from tcpwatch import names
-from tcpwatch.core.marks import Accepted, Exchanged, Kind, Mark
+from tcpwatch.core import kinds
+from tcpwatch.core.marks import Accepted, Exchanged, Marks
 
 if TYPE_CHECKING:
     from tcpwatch.hub.loop import Loop
+
+_make: Final[Callable[..., Any]] = tuple.__new__
 
 # How far the handler's thread is, for the watchers of its reads and writes.
 RAW: Final = 0
@@ -27,31 +31,37 @@ RESPONDING: Final = 4
 class Exchange:
     """One request and its response while they happen; times are monotonic nanoseconds."""
 
-    # Defaults stand on the class: most exchanges change few of them.
-    head_ns = first_write_ns = last_write_ns = 0
-    method: str | None = None
-    target: str | None = None
-    version: str | None = None
-    scheme = "http"
-    host: str | None = None
-    forwarded_host: str | None = None
-    forwarded_for: str | None = None
-    user_agent: str | None = None
-    status: int | None = None
-    route: str | None = None
-    error: str | None = None
-    body_wait_ns = received = 0
-    request_line = b""
-    headers: Any = None
-    """The request's, as its handler has parsed them (an email.message.Message)."""
-    final = refused = ended = cut_short = False
-    peer_instrumented = excluded = False
-    span: Any = None
-    release: Any = None
+    __slots__ = (
+        *("body_wait_ns", "cut_short", "ended", "error", "excluded", "final", "first_byte_ns"),
+        *("first_write_ns", "forwarded_for", "forwarded_host", "head_ns", "headers", "host"),
+        *("last_write_ns", "method", "peer_instrumented", "received", "refused", "release"),
+        *("request_line", "route", "scheme", "sequence", "span", "status", "target"),
+        *("user_agent", "version", "wall_ns"),
+    )
 
     def __init__(self, sequence: int, now: int, wall: int) -> None:
         self.sequence = sequence
         self.first_byte_ns, self.wall_ns = now, wall
+        self.head_ns = self.first_write_ns = self.last_write_ns = 0
+        self.body_wait_ns = self.received = 0
+        self.scheme = "http"
+        self.method: str | None = None
+        self.target: str | None = None
+        self.version: str | None = None
+        self.host: str | None = None
+        self.forwarded_host: str | None = None
+        self.forwarded_for: str | None = None
+        self.user_agent: str | None = None
+        self.status: int | None = None
+        self.route: str | None = None
+        self.error: str | None = None
+        self.request_line = b""
+        self.headers: Any = None
+        """The request's, as its handler has parsed them (an email.message.Message)."""
+        self.final = self.refused = self.ended = self.cut_short = False
+        self.peer_instrumented = self.excluded = False
+        self.span: Any = None
+        self.release: Any = None
 
     @property
     def steps_back(self) -> bool:
@@ -91,30 +101,36 @@ assert len(Exchanged._fields) == 15 + len(NO_SPAN)
 
 
 class Connection:
-    """One accepted connection; `marks` are those that nobody has been handed yet."""
+    """One accepted connection; `marks` are those that nobody has been handed yet.
 
-    # Defaults stand on the class: most connections change few of them.
-    stage = RAW
-    sequence = 0
-    exchange: Exchange | None = None
-    dispatch: str | None = None
-    handler_ns = ready_ns = tls_ns = 0
-    handling = over = forked = stream_failed = False
-    flags: int | None = None
-    trace_state: Any = None
-    socket_id = 0
-    socket_ref: Any = None
-    handled_by: Any = None
-    application: Any = None
+    `facts` are the fields of `Accepted`.
+    """
 
-    def __init__(self, key: int, loop: Loop, now: int, pid: int, accepted: Accepted) -> None:
+    __slots__ = (
+        *("accepted", "accepted_ns", "application", "dispatch", "exchange", "flags", "forked"),
+        *("handled_by", "handler_ns", "handling", "key", "loop", "marks", "over", "pid"),
+        *("ready_ns", "sequence", "socket_id", "socket_ref", "stage", "stream_failed", "tail"),
+        *("tls_ns", "trace_state"),
+    )
+
+    def __init__(self, key: int, loop: Loop, now: int, pid: int, facts: tuple[Any, ...]) -> None:
         self.key = key
         self.loop = loop
         self.pid = pid
-        self.accepted = accepted
+        self.accepted: Accepted = _make(Accepted, facts)
         self.accepted_ns = now
-        self.marks: list[Mark] = [(Kind.ACCEPTED, now, tuple(accepted))]
+        self.marks: Marks = [kinds.ACCEPTED, now, facts]
         self.tail: tuple[str, int] = (names.ACCEPT_QUEUE, now)
+        self.stage = RAW
+        self.sequence = self.handler_ns = self.ready_ns = self.tls_ns = self.socket_id = 0
+        self.handling = self.over = self.forked = self.stream_failed = False
+        self.exchange: Exchange | None = None
+        self.dispatch: str | None = None
+        self.flags: int | None = None
+        self.trace_state: tuple[tuple[str, str], ...] | None = None
+        self.socket_ref: Any = None
+        self.handled_by: Any = None
+        self.application: Any = None
 
     def first_byte(self, now: int) -> Exchange:
         """Begin an exchange: its first byte was read at `now`."""
@@ -122,12 +138,12 @@ class Connection:
         self.sequence += 1
         self.stage = HEAD
         exchange = self.exchange = Exchange(self.sequence, now, wall)
-        self.marks.append((Kind.FIRST_BYTE, now, wall))
+        self.marks.extend((kinds.FIRST_BYTE, now, wall))
         return exchange
 
     def sampled(self, flags: int, trace_state: tuple[tuple[str, str], ...]) -> None:
         """Note the head decision."""
-        self.marks.append((Kind.SAMPLED, clock(), flags, trace_state))
+        self.marks.extend((kinds.SAMPLED, clock(), (flags, trace_state)))
 
     def peer_sampled(self) -> None:
         """Note that another instrumentation's sampled span links to us: we must be exported."""
@@ -141,4 +157,4 @@ class Connection:
     def failed(self, error: BaseException) -> None:
         """Note that a read or write of ours ended in `error` (EPIPE, ECONNRESET, a timeout, …)."""
         self.stream_failed = True
-        self.marks.append((Kind.READ_FAILED, clock(), type(error).__name__))
+        self.marks.extend((kinds.READ_FAILED, clock(), type(error).__name__))

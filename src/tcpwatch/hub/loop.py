@@ -50,6 +50,16 @@ class Loop:
     `away_since` is when it last left `select` (monotonic ns), 0 while it is in `select` or ended.
     """
 
+    # With more than 30 attributes an instance without slots would be a plain dictionary.
+    __slots__ = (
+        *("_drops_at_start", "_failing_errno", "accept_errors", "accepted", "accepting"),
+        *("away_since", "blocked_ns", "by_hand", "connection", "depth", "depth_zero_ns"),
+        *("dispatching", "failing_with", "failures", "getting", "history", "kept", "kernel"),
+        *("key", "label", "limit", "listener", "own_address", "plain_peers", "running"),
+        *("select_returned_ns", "services", "since_ns", "slept", "sock", "spinning", "state"),
+        *("thread_id", "totals"),
+    )
+
     def __init__(self, listener: Listener, sock: socket.socket | None, kernel: Kernel) -> None:
         self.listener = listener
         self.key = listener.key

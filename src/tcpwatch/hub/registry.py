@@ -20,7 +20,7 @@ from time import time_ns as wall_clock
 from typing import Any, Final
 
 from tcpwatch import names
-from tcpwatch.core.marks import Accepted, Closing, Kind, Mark
+from tcpwatch.core import kinds
 from tcpwatch.guard import guard
 from tcpwatch.hub import forks
 from tcpwatch.hub.connection import Connection
@@ -37,8 +37,6 @@ from tcpwatch.settings import Settings
 
 Opener = Callable[["Hub", bool], Output]
 """Makes the way out at the first accept; its second argument: does the accepting process fork?"""
-
-_make: Final[Callable[..., Any]] = tuple.__new__
 
 _RETIRED: Final = 64
 _SETTLING: Final = 1.0
@@ -237,16 +235,16 @@ class Hub:
         if self._has_stopped():
             return None
         kernel = self.kernel
-        facts = kernel.accepted(sock)
+        tcp = kernel.accepted(sock)
         loop.accepted += 1
         output = self.output or self.open(loop.listener.forking)
         if output is None:
             self.post.dropped["not_open"] += 1
             return None
-        if facts is None:
+        if tcp is None:
             wait = state = rtt = retransmits = None
         else:
-            state, since, rtt, retransmits = facts
+            state, since, rtt, retransmits = tcp
             wait = loop.wait_of(since * 1_000_000, now)
         loop.read_queue(now)
         key = next(self._keys)
@@ -255,25 +253,22 @@ class Hub:
         elif not loop.plain_peers:
             peer = plain_address(peer)
         trace_id, span_id = output.allocate()
-        accepted: Accepted = _make(
-            Accepted,
-            (
-                wall_clock() - (clock() - now),
-                loop.key,
-                wait,
-                loop.depth,
-                loop.limit,
-                state,
-                peer,
-                loop.own_address or own_address(sock),
-                kernel.cookie(sock),
-                rtt,
-                retransmits,
-                trace_id,
-                span_id,
-            ),
+        facts = (
+            wall_clock() - (clock() - now),
+            loop.key,
+            wait,
+            loop.depth,
+            loop.limit,
+            state,
+            peer,
+            loop.own_address or own_address(sock),
+            kernel.cookie(sock),
+            rtt,
+            retransmits,
+            trace_id,
+            span_id,
         )
-        connection = self.connections[key] = Connection(key, loop, now, self.pid, accepted)
+        connection = self.connections[key] = Connection(key, loop, now, self.pid, facts)
         loop.connection = key
         if self._has_stopped():  # and may have swept in between
             self.abandon(connection, names.UNINSTALLED)
@@ -315,14 +310,13 @@ class Hub:
         if marks:
             self.post.send(("marks", connection.key, marks))
 
-    def closed(self, connection: Connection, closing: Closing | None) -> None:
-        """The connection's socket is closed."""
+    def closed(self, connection: Connection, facts: tuple[Any, ...] | None) -> None:
+        """The connection's socket is closed; `facts` are the fields of `Closing`."""
         if connection.over:
             return
         connection.over = True
         now = clock()
-        facts = tuple(closing) if closing is not None else None
-        self._end(connection, (Kind.CLOSED, now, facts), now)
+        self._end(connection, (kinds.CLOSED, now, facts), now)
 
     def abandon(self, connection: Connection, outcome: str) -> None:
         """The connection goes on without us, or ends with the process."""
@@ -337,10 +331,10 @@ class Hub:
             except Exception as error:
                 guard.caught("request span", error)
         now = clock()
-        self._end(connection, (Kind.ABANDONED, now, outcome), now)
+        self._end(connection, (kinds.ABANDONED, now, outcome), now)
 
-    def _end(self, connection: Connection, mark: Mark, now: int) -> None:
-        connection.marks.append(mark)
+    def _end(self, connection: Connection, mark: tuple[int, int, Any], now: int) -> None:
+        connection.marks.extend(mark)
         self.hand_over(connection, names.CLOSE, now)
         self.forget_connection(connection)  # last: stop() waits for those that it still finds
 

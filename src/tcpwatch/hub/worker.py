@@ -13,9 +13,10 @@ from time import sleep
 from typing import TYPE_CHECKING, NamedTuple
 
 from tcpwatch import names
+from tcpwatch.core import kinds
 from tcpwatch.core.blame import Activity, blame
 from tcpwatch.core.course import Leg
-from tcpwatch.core.marks import Accepted, Kind, Mark
+from tcpwatch.core.marks import Accepted, Marks
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.guard import guard
 from tcpwatch.hub.loop import Loop
@@ -134,7 +135,7 @@ class Worker:
         elif tag == "reaped":
             key = self.pids.pop(message[1], None)
             if key is not None and key in self.timelines:
-                self._marks(key, [(Kind.ABANDONED, clock(), names.CHILD_DIED)])
+                self._marks(key, [kinds.ABANDONED, clock(), names.CHILD_DIED])
         elif tag == "dropped":
             self.dropped["relay_full"] += message[1]
         elif tag == "settled":
@@ -146,11 +147,11 @@ class Worker:
             timeline.dispatch = names.PROCESS
             self.pids[pid] = key
 
-    def _marks(self, key: int, marks: list[Mark]) -> None:
+    def _marks(self, key: int, marks: Marks) -> None:
         timeline = self.timelines.get(key)
         begins = timeline is None
         if timeline is None:
-            if not marks or marks[0][0] != Kind.ACCEPTED:
+            if not marks or marks[0] != kinds.ACCEPTED:
                 self.dropped["unknown_connection"] += 1
                 return
             timeline = Timeline(key)
@@ -227,4 +228,4 @@ class Worker:
         """End every open timeline as `outcome`."""
         now = clock()
         for key in list(self.timelines):
-            self._marks(key, [(Kind.ABANDONED, now, outcome)])
+            self._marks(key, [kinds.ABANDONED, now, outcome])

@@ -15,7 +15,8 @@ from time import monotonic_ns as clock
 from typing import Any, Final
 
 from tcpwatch import names
-from tcpwatch.core.marks import Closing, Kind
+from tcpwatch.core import kinds
+from tcpwatch.core.marks import Closing
 from tcpwatch.hub import forks, hub
 from tcpwatch.hub.connection import RAW, Connection
 from tcpwatch.hub.loop import Loop
@@ -74,10 +75,10 @@ def _accept_failed(loop: Loop, error: BaseException) -> None:
     now, name = clock(), type(error).__name__
     if isinstance(error, ssl.SSLError):
         # A reset before the handshake: ssl says so with an error of its own.
-        connection.marks += [(Kind.TLS_BEGAN, now), (Kind.TLS_ENDED, now, name, None)]
+        connection.marks.extend((kinds.TLS_BEGAN, now, None, kinds.TLS_ENDED, now, (name, None)))
     else:
         left = isinstance(error, ConnectionError)
-        connection.marks.append((Kind.HANDLER_ENDED, now, name, left))
+        connection.marks.extend((kinds.HANDLER_ENDED, now, (name, left)))
     hub.closed(connection, None)
 
 
@@ -90,7 +91,7 @@ def _errno_name(error: BaseException) -> str:
 
 def _verified(connection: Connection, result: Any, error: BaseException | None) -> None:
     if error is None and not result:
-        connection.marks.append((Kind.REJECTED, clock()))
+        connection.marks.extend((kinds.REJECTED, clock(), None))
 
 
 def _verify_began(server: Any, request: Any) -> Connection | None:
@@ -139,7 +140,7 @@ def _finish_began(server: Any, request: Any) -> Connection | None:
         dispatch = names.INLINE
         loop.turn(names.LOOP_INLINE, now, connection.key)
     connection.dispatch = dispatch
-    connection.marks.append((Kind.HANDLER_BEGAN, now, dispatch))
+    connection.marks.extend((kinds.HANDLER_BEGAN, now, dispatch))
     _serving[here] = connection
     if in_child:
         hub.hand_over(connection, names.HANDLE, now)
@@ -154,12 +155,12 @@ def _finish_ended(connection: Connection, result: Any, error: BaseException | No
     if connection.over:
         return
     if error is None:
-        connection.marks.append((Kind.HANDLER_ENDED, clock(), None, False))
+        connection.marks.extend((kinds.HANDLER_ENDED, clock(), None))
         return
     left = isinstance(error, ConnectionError) and (
         connection.stream_failed or connection.stage == RAW
     )
-    connection.marks.append((Kind.HANDLER_ENDED, clock(), type(error).__name__, left))
+    connection.marks.extend((kinds.HANDLER_ENDED, clock(), (type(error).__name__, left)))
 
 
 # -- close ---------------------------------------------------------------------------------------
@@ -183,7 +184,7 @@ def _close_ended(
     connection, closing = token
     if connection.dispatch == names.INLINE:
         note_blocking(connection, names.LOOP_INLINE)
-    hub.closed(connection, closing)
+    hub.closed(connection, tuple(closing))
     if hub.post.in_child and hub.output is not None and not hub.output.child_flush():
         hub.post.send(("flush_in_vain", os.getpid()))
 
@@ -195,7 +196,7 @@ def _not_dispatched(connection: Connection, error: BaseException | None) -> None
     closes the connection while it handles that exception.
     """
     if error is not None:
-        connection.marks.append((Kind.HANDLER_ENDED, clock(), type(error).__name__, False))
+        connection.marks.extend((kinds.HANDLER_ENDED, clock(), (type(error).__name__, False)))
 
 
 def note_blocking(connection: Connection, activity: str) -> None:
@@ -206,7 +207,7 @@ def note_blocking(connection: Connection, activity: str) -> None:
         return
     loop.read_queue(now)
     if loop.depth:
-        connection.marks.append((Kind.BLOCKING, now, activity, seconds, loop.depth))
+        connection.marks.extend((kinds.BLOCKING, now, (activity, seconds, loop.depth)))
 
 
 CONNECTION_HOOKS: Final = (

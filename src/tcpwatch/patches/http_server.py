@@ -14,7 +14,7 @@ from time import monotonic_ns as clock
 from typing import Any, Final
 
 from tcpwatch import names
-from tcpwatch.core.marks import Kind, Mark
+from tcpwatch.core import kinds
 from tcpwatch.guard import guard
 from tcpwatch.hub import hub
 from tcpwatch.hub.connection import APP, HEAD, WAITING, Connection, Exchange
@@ -56,7 +56,7 @@ def _ready(connection: Connection, handler: Any) -> None:
     streams.watch(connection, handler)
     connection.stage = WAITING
     connection.ready_ns = now
-    connection.marks.append((Kind.HTTP_READY, now))
+    connection.marks.extend((kinds.HTTP_READY, now, None))
 
 
 def _handle_began(handler: Any) -> tuple[Connection, Any] | None:
@@ -119,9 +119,9 @@ def _head_parsed(connection: Connection, exchange: Exchange, handler: Any) -> No
         app = connection.application = _application(handler)
         output.requests.begin(connection, exchange, headers, app)
     if exchange.peer_instrumented or exchange.excluded:
-        connection.marks.append((Kind.HEAD_PARSED, now, None, None))
+        connection.marks.extend((kinds.HEAD_PARSED, now, None))
     else:
-        connection.marks.append((Kind.HEAD_PARSED, now, exchange.method, exchange.scheme))
+        connection.marks.extend((kinds.HEAD_PARSED, now, (exchange.method, exchange.scheme)))
     if hub.post.in_child:
         hub.hand_over(connection, names.APP, now)
 
@@ -168,11 +168,10 @@ def _end(
     if error is not None and not (connection.stream_failed and isinstance(error, OSError)):
         exchange.raised(type(error))
     if exchange.first_write_ns:
-        connection.marks.append((Kind.LAST_WRITE, exchange.last_write_ns))
+        connection.marks.extend((kinds.LAST_WRITE, exchange.last_write_ns, None))
     if exchange.cut_short and exchange.version != "HTTP/0.9":
         # An HTTP/0.9 request has no other end than the client's FIN.
-        connection.marks.append((Kind.READ_FAILED, clock(), "EOF"))
-    ended: Mark
+        connection.marks.extend((kinds.READ_FAILED, clock(), "EOF"))
     if exchange.head_ns or exchange.status is not None:
         span = None
         try:
@@ -182,11 +181,10 @@ def _end(
             guard.caught("request span", internal)
         frozen = exchange.freeze(span)
         now = clock()
-        ended = (Kind.EXCHANGE_ENDED, now, frozen)
+        connection.marks.extend((kinds.EXCHANGE_ENDED, now, frozen))
     else:  # http.server drops a blank line without a word
         now = clock()
-        ended = (Kind.NO_REQUEST, now)
-    connection.marks.append(ended)
+        connection.marks.extend((kinds.NO_REQUEST, now, None))
     connection.stage = WAITING
     connection.ready_ns = now
     if not closes:  # else the close comes at once, and its message takes these marks along

@@ -14,7 +14,8 @@ from time import monotonic_ns as clock
 from typing import Any
 
 from tcpwatch import names
-from tcpwatch.core.marks import Kind, Tls
+from tcpwatch.core import kinds
+from tcpwatch.core.marks import Tls
 from tcpwatch.hub import hub
 from tcpwatch.hub.connection import Connection
 from tcpwatch.hub.loop import Loop
@@ -45,7 +46,7 @@ def _handshake_began(sock: Any) -> Any:
     if connection is None or not sock.server_side:
         return None
     now = clock()
-    connection.marks.append((Kind.TLS_BEGAN, now))
+    connection.marks.extend((kinds.TLS_BEGAN, now, None))
     if accepting is not None:
         connection.loop.turn(names.LOOP_TLS_HANDSHAKE, now, connection.key)
         hub.report(connection.loop)
@@ -64,7 +65,7 @@ def _handshake_ended(
     connection.tls_ns += now - began
     failure = type(error).__name__ if error is not None else None
     facts = tuple(_agreed(sock)) if error is None else None
-    connection.marks.append((Kind.TLS_ENDED, now, failure, facts))
+    connection.marks.extend((kinds.TLS_ENDED, now, (failure, facts)))
     if connection is connection.loop.accepting:
         note_blocking(connection, names.LOOP_TLS_HANDSHAKE)
         connection.loop.turn(names.LOOP_ACCEPT, now, connection.key)

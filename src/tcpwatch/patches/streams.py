@@ -12,7 +12,7 @@ from collections.abc import Callable
 from time import monotonic_ns as clock
 from typing import Any, Final
 
-from tcpwatch.core.marks import Kind
+from tcpwatch.core import kinds
 from tcpwatch.hub.connection import APP, HEAD, RESPONDING, WAITING, Connection, Exchange
 from tcpwatch.patches.wrap import hide, ours
 
@@ -107,7 +107,7 @@ def _writer(connection: Connection, write: Callable[[Any], int]) -> Callable[[An
             now = clock()
             connection.stage = RESPONDING
             exchange.first_write_ns = now
-            connection.marks.append((Kind.FIRST_WRITE, now))
+            connection.marks.extend((kinds.FIRST_WRITE, now, None))
         try:
             count = write(data)
         except BaseException as error:
