@@ -12,6 +12,7 @@ is asked for: a timeline keeps its legs and adds nothing up.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, Final
 
 from tcpwatch import names
@@ -195,10 +196,10 @@ class Timeline:
         self.count += 1
         # A request ends with its last byte: the drain is the connection's.
         end = times[since if left == names.DRAIN else time]
-        if exchanged.flags:
+        flags, refused, status = _verdict(exchanged)
+        if flags:
             self.requests_exported = True
-        status = exchanged.status
-        if exchanged.refused:
+        if refused:
             self.signs.bad_request = True
             self.signs.refused_status = status
         elif status is not None and status >= 500:
@@ -278,6 +279,7 @@ class Timeline:
         )
 
 
+_verdict: Final = itemgetter(*map(Exchanged._fields.index, ("flags", "refused", "status")))
 _STATE: Final = Closing._fields.index("state")
 _BYTES_RECEIVED: Final = Closing._fields.index("bytes_received")
 

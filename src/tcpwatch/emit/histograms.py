@@ -156,8 +156,7 @@ class Histograms:
 
     def tidy(self) -> None:
         """Keep what waits for the readers small."""
-        self._ledger.post(self._most_rows)
-        if self._collecting is not None:
+        if self._ledger.post(self._most_rows) and self._collecting is not None:
             self._collecting.tidy()
 
 

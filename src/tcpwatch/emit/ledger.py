@@ -90,9 +90,14 @@ class Ledger:
         page = self.pages[key] = Page(columns)
         return page
 
-    def post(self, fewest: int = 0) -> None:
-        """Post every page with more rows than `fewest`."""
+    def post(self, fewest: int = 0) -> bool:
+        """Post every page with more rows than `fewest`. Return whether there was one."""
+        full = [
+            page
+            for page in list(self.pages.values())
+            if len(page.rows) + len(page.sampled) > fewest
+        ]
         with self._lock:
-            for page in list(self.pages.values()):
-                if len(page.rows) + len(page.sampled) > fewest:
-                    page.post()
+            for page in full:
+                page.post()
+        return bool(full)

@@ -23,7 +23,6 @@ _SCOPES: Final = frozenset(
 _MIDDLEWARE: Final = "OpenTelemetryMiddleware"
 _WRAPS: Final = ("app", "wsgi_app", "application", "wsgi", "__wrapped__", "__self__")
 _FLAG: Final = "_is_instrumented_by_opentelemetry"
-_LOOKED_AT: Final = (_FLAG, *_WRAPS)
 _DEEPEST: Final = 16
 _MOST: Final = 64
 
@@ -103,8 +102,9 @@ class _Look:
 
     def __init__(self, app: Any, learned: set[int]) -> None:
         self._app = app  # so that no other object gets its id()
-        self._own: list[dict[str, Any]] = []
         self.instrumented = False
+        self._layers: list[dict[str, Any]] = []
+        self._set: list[tuple[dict[str, Any], str, Any]] = []
         found: list[Any] = []
         waiting = [app]
         while waiting and len(found) < _DEEPEST:
@@ -112,29 +112,36 @@ class _Look:
             if candidate is None or any(candidate is seen for seen in found):
                 continue
             found.append(candidate)
-            own = getattr(candidate, "__dict__", None)
-            if isinstance(own, dict):
-                self._own.append(own)
-            flag = self._ask(candidate, _FLAG)
+            self._note(candidate)
+            flag = _ask(candidate, _FLAG)
             if id(candidate) in learned or flag is True or type(candidate).__name__ == _MIDDLEWARE:
                 self.instrumented = True
-            waiting += [self._ask(candidate, name) for name in _WRAPS]
-        self._found = self._values()
+            waiting += [_ask(candidate, name) for name in _WRAPS]
+        self._sizes = list(map(len, self._layers))
 
-    def _ask(self, layer: Any, name: str) -> Any:
-        try:
-            value = getattr(layer, name, None)
-        except Exception as error:  # a property of the host's may do anything
-            guard.errors[f"peers.{type(error).__name__}"] += 1
-            return None
-        return value
+    def _note(self, layer: Any) -> None:
+        own = getattr(layer, "__dict__", None)
+        if isinstance(own, dict):
+            self._layers.append(own)
+            self._set += [(own, name, own[name]) for name in (_FLAG, *_WRAPS) if name in own]
 
     def still(self) -> bool:
-        """Say whether every layer leads where it led; instrumentation changes one of them.
+        """Say whether every layer leads where it led.
 
-        It sets attributes of the application's own: what its class has does not change.
+        Instrumentation gives one of them an attribute of its own, or another value for it. This is
+        asked for each request.
         """
-        return self._values() == self._found
+        if list(map(len, self._layers)) != self._sizes:
+            return False
+        for own, name, value in self._set:  # noqa: SIM110  # a generator costs as much again
+            if own.get(name) is not value:
+                return False
+        return True
 
-    def _values(self) -> list[tuple[Any, ...]]:
-        return [tuple(map(own.get, _LOOKED_AT)) for own in self._own]
+
+def _ask(layer: Any, name: str) -> Any:
+    try:
+        return getattr(layer, name, None)
+    except Exception as error:  # a property of the host's may do anything
+        guard.errors[f"peers.{type(error).__name__}"] += 1
+        return None

@@ -49,9 +49,11 @@ class Telemetry:
         deliveries.listen()
         tracing = self.tracing = Tracing(providers.tracer)
         peers = self._peers = Peers.of(providers.tracer)
-        self.allocate = tracing.allocate
+        self.allocate = tracing.allocate if tracing.enabled else _no_ids
         self.requests: Requests = RequestSpans(tracing, peers, settings)
-        self.sinks: list[Sink] = [Spans(tracing, Keeper(settings), settings)]
+        self.sinks: list[Sink] = []
+        if tracing.enabled:
+            self.sinks.append(Spans(tracing, Keeper(settings), settings))
         if not isinstance(providers.meter, NoOpMeterProvider):
             meter = providers.meter.get_meter(names.SCOPE, VERSION, names.SCHEMA_URL)
             self.sinks.append(Histograms(providers.meter, meter))
@@ -95,6 +97,11 @@ class Telemetry:
         if in_vain and time.monotonic_ns() - in_vain < CHILD_PAUSE_NS:
             return True
         return errands.run(flushes, CHILD_PATIENCE)
+
+
+def _no_ids() -> tuple[int, int]:
+    """Return no ids: nobody traces."""
+    return 0, 0
 
 
 class Opener:

@@ -232,7 +232,7 @@ class Hub:
         It is not bound yet either: TLS makes another object of it. Returns None if there is no
         way out yet: such a connection is counted, not recorded.
         """
-        if self._has_stopped():
+        if not self.active:
             return None
         kernel = self.kernel
         tcp = kernel.accepted(sock)
@@ -248,7 +248,8 @@ class Hub:
             wait = loop.wait_of(since * 1_000_000, now)
         loop.read_queue(now)
         key = next(self._keys)
-        if not self.settings.peer_address:
+        settings = self.settings
+        if not settings.peer_address:
             peer = None
         elif not loop.plain_peers:
             peer = plain_address(peer)
@@ -273,7 +274,7 @@ class Hub:
         if self._has_stopped():  # and may have swept in between
             self.abandon(connection, names.UNINSTALLED)
             return None
-        if wait is not None and wait >= self.settings.blame_min * 1e9:
+        if wait and wait >= settings.blame_min * 1e9:
             history = loop.take_history(now, key)
             self.post.send(("history", loop.key, history))
         return connection
