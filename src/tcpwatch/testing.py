@@ -17,7 +17,7 @@ from typing import Any
 
 from tcpwatch import names, patches
 from tcpwatch.core.course import Leg
-from tcpwatch.core.marks import Closing
+from tcpwatch.core.marks import Closing, Ending
 from tcpwatch.core.record import ConnectionRecord, Interval, RequestRecord
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.hub import Hub, hub
@@ -54,6 +54,11 @@ class FakeKernel(Kernel):
     def closing(self, connection: socket.socket) -> Closing:
         """Return `at_close`."""
         return self.at_close
+
+    def ending(self, connection: socket.socket) -> Ending | None:
+        """Return `at_close`."""
+        found = self.closing(connection)
+        return found.state, found.bytes_received, tuple(found)
 
     def cookie(self, sock: socket.socket) -> str | None:
         """Return None: a fake has no cookies."""

@@ -88,8 +88,8 @@ HANDLER: list[Mark] = [(kinds.HANDLER_BEGAN, 110, "thread"), (kinds.HTTP_READY, 
 
 def ending(start: int, closing: Closing | None = None) -> list[Mark]:
     """Make the marks of a handler that returns at `start` and a socket closed 10 later."""
-    left = tuple(closing) if closing is not None else None
-    return [(kinds.HANDLER_ENDED, start, None), (kinds.CLOSED, start + 10, left)]
+    told = closing and (closing.state, closing.bytes_received, tuple(closing))
+    return [(kinds.HANDLER_ENDED, start, None), (kinds.CLOSED, start + 10, told)]
 
 
 def record(*marks: Mark) -> ConnectionRecord:
@@ -241,7 +241,7 @@ OUTCOMES: dict[str, tuple[list[Mark], str, str | None]] = {
         None,
     ),
     "verify_request said no": (
-        [accepted(), (kinds.REJECTED, 105, None), (kinds.CLOSED, 110, None)],
+        [accepted(), (kinds.REJECTED, 105, True), (kinds.CLOSED, 110, None)],
         "rejected",
         None,
     ),
@@ -286,7 +286,7 @@ OUTCOMES: dict[str, tuple[list[Mark], str, str | None]] = {
             *HANDLER,
             (kinds.FIRST_BYTE, 120, 1),
             (kinds.READ_FAILED, 121, "EOF"),
-            (kinds.NO_REQUEST, 125, None),
+            (kinds.NO_REQUEST, 125, True),
             *ending(130),
         ],
         "client_disconnected",
@@ -298,7 +298,7 @@ OUTCOMES: dict[str, tuple[list[Mark], str, str | None]] = {
             *HANDLER,
             (kinds.FIRST_BYTE, 120, 1),
             (kinds.READ_FAILED, 160, "TimeoutError"),
-            (kinds.NO_REQUEST, 165, None),
+            (kinds.NO_REQUEST, 165, True),
             *ending(170),
         ],
         "timeout",
@@ -319,7 +319,7 @@ OUTCOMES: dict[str, tuple[list[Mark], str, str | None]] = {
             accepted(),
             *HANDLER,
             (kinds.FIRST_BYTE, 120, 1),
-            (kinds.NO_REQUEST, 125, None),
+            (kinds.NO_REQUEST, 125, True),
             *ending(130),
         ],
         "bad_request",
@@ -369,6 +369,8 @@ PAYLOADS: dict[int, Any] = {
     kinds.HEAD_PARSED: ("GET", "http"),
     kinds.EXCHANGE_ENDED: tuple(EXCHANGED),
     kinds.READ_FAILED: "EOF",
+    kinds.REJECTED: True,
+    kinds.NO_REQUEST: True,
     kinds.BLOCKING: ("inline", 1.0, 2),
     kinds.ABANDONED: "uninstalled",
     kinds.SAMPLED: (1, ()),

@@ -10,7 +10,7 @@ from typing import Final
 ACCEPTED: Final = 0  # the fields of `Accepted`
 TLS_BEGAN: Final = 1
 TLS_ENDED: Final = 2  # error type | None, the fields of `Tls` | None
-REJECTED: Final = 3
+REJECTED: Final = 3  # True
 HANDLER_BEGAN: Final = 4  # dispatch: inline, thread or process
 HTTP_READY: Final = 5
 FIRST_BYTE: Final = 6  # wall clock (ns)
@@ -21,9 +21,9 @@ EXCHANGE_ENDED: Final = 10  # the fields of `Exchanged`
 READ_FAILED: Final = 11  # error type; EOF inside a request is "EOF"
 HANDLER_ENDED: Final = 12  # None, or error type and whether it is the client's leaving
 BLOCKING: Final = 13  # activity, seconds, connections queued when it ended
-CLOSED: Final = 14  # the kernel's facts before the shutdown (`Closing`) | None
+CLOSED: Final = 14  # the kernel's facts before the shutdown (`Ending`) | None
 ABANDONED: Final = 15  # outcome: server_shutdown, child_died or uninstalled
 SAMPLED: Final = 16  # flags, tracestate (list of pairs): the head decision
-NO_REQUEST: Final = 17  # ends what FIRST_BYTE began: bytes that were no request
+NO_REQUEST: Final = 17  # True; ends what FIRST_BYTE began: bytes that were no request
 
 ALL: Final = range(18)

@@ -59,6 +59,10 @@ class Closing(NamedTuple):
     sndbuf_limited_us: int | None = None
 
 
+Ending = tuple[Any, Any, Any]
+"""State and bytes received, if known, and all of `Closing`: its fields, or what the kernel gave."""
+
+
 class Exchanged(NamedTuple):
     """One request and its response, as the handler's thread saw them."""
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from tcpwatch import names
 from tcpwatch.core import kinds
 from tcpwatch.core.course import Leg, Said, course_of
-from tcpwatch.core.marks import MARK, Accepted, Closing, Exchanged, Marks, Tls
+from tcpwatch.core.marks import MARK, Accepted, Closing, Ending, Exchanged, Marks, Tls
 from tcpwatch.core.outcome import Signs, is_ordinary, outcome_of
 from tcpwatch.core.record import (
     IN_REQUEST,
@@ -38,19 +38,21 @@ class Timeline:
     """Turns the marks of one connection into legs, requests and, at its end, a record.
 
     `requests` collects what has finished; the owner takes and clears it as it likes. Everything
-    else is in the record. The first mark is always ACCEPTED.
+    else is in the record. The first mark is always ACCEPTED. `parse` reads what the kernel gave of
+    a connection's end.
     """
 
     __slots__ = (
         *("_before_tls", "_dropped_phases", "_exchange", "_exchange_start", "_exchange_wall"),
-        *("_kept", "_legs", "_signs", "accepted", "accepted_ns", "anomalies", "blame", "blocking"),
-        *("closing", "count", "dispatch", "dropped", "error", "flags", "key", "last_ns", "method"),
+        *("_legs", "_parse", "_signs", "accepted", "accepted_ns", "anomalies", "blame", "blocking"),
+        *("count", "dispatch", "dropped", "ending", "error", "flags", "key", "last_ns", "method"),
         *("outcome", "phase", "requests", "requests_exported", "scheme", "sequence"),
         *("server_errors", "since_ns", "start_ns", "tls", "trace_state"),
     )
 
-    def __init__(self, key: int) -> None:
+    def __init__(self, key: int, parse: Callable[[bytes], Closing] | None = None) -> None:
         self.key = key
+        self._parse = parse
         self.phase: str = names.ACCEPT_QUEUE
         self.accepted: Accepted | None = None
         self.accepted_ns = self.start_ns = self.since_ns = 0
@@ -62,7 +64,7 @@ class Timeline:
         self.method: str | None = None
         self.scheme: str | None = None
         self.tls: Tls | None = None
-        self.closing: tuple[Any, ...] | None = None
+        self.ending: Ending | None = None
         self.blame: Blame | None = None
         self.blocking: str | None = None
         self.flags: int | None = None
@@ -72,7 +74,6 @@ class Timeline:
         self.error: str | None = None
         self.requests: list[RequestRecord] = []
         self._legs: list[Leg] = []
-        self._kept = 0
         self._dropped_phases: dict[str, int] | None = None
         self._before_tls: str = names.DISPATCH
         self._exchange: list[Leg] | None = None
@@ -114,7 +115,8 @@ class Timeline:
         if course.anomalies:
             self.anomalies += course.anomalies
         for said in course.said:
-            _NOTES[said[0]](self, leg, said, marks)
+            if marks[said[1]] is not None:
+                _NOTES[said[0]](self, leg, said, marks)
         if self._exchange is not None:
             self._exchange.append(leg)
         if course.phase == OVER and last:
@@ -171,7 +173,7 @@ class Timeline:
         self.signs.unfinished = True
 
     def _head_parsed(self, leg: Leg, said: Said, marks: Marks) -> None:
-        self.method, self.scheme = marks[said.payload] or (None, None)
+        self.method, self.scheme = marks[said.payload]
 
     def _no_request(self, leg: Leg, said: Said, marks: Marks) -> None:
         self.method = self.scheme = self._exchange = None
@@ -213,9 +215,7 @@ class Timeline:
         self.signs.read_error_in_request = said.left in IN_REQUEST
 
     def _handler_ended(self, leg: Leg, said: Said, marks: Marks) -> None:
-        ended = marks[said[1]]
-        if ended is not None:
-            self.signs.handler_error, self.signs.client_left = ended
+        self.signs.handler_error, self.signs.client_left = marks[said.payload]
 
     def _blocked_others(self, leg: Leg, said: Said, marks: Marks) -> None:
         self.blocking = marks[said.payload][0]
@@ -225,7 +225,7 @@ class Timeline:
         self.trace_state = tuple(tuple(pair) for pair in state)
 
     def _closed(self, leg: Leg, said: Said, marks: Marks) -> None:
-        self.closing = marks[said[1]]
+        self.ending = marks[said[1]]
 
     def _abandoned(self, leg: Leg, said: Said, marks: Marks) -> None:
         self.signs.abandoned = marks[said.payload]
@@ -233,18 +233,24 @@ class Timeline:
     # -- the end ----------------------------------------------------------------------------------
 
     def _conclude(self, speaks_http: bool) -> None:
-        accepted, closing, signs = self.accepted, self.closing, self._signs
+        accepted, ending, signs = self.accepted, self.ending, self._signs
         assert accepted is not None  # what is over has begun
         at_accept = accepted.state
-        at_close = closing[_STATE] if closing is not None else None
+        at_close = ending[0] if ending is not None else None
         if signs is None and self.count and is_ordinary(at_accept, at_close):
             self.outcome = names.COMPLETED
             return
         signs = self.signs
         signs.state_at_accept, signs.state_at_close = at_accept, at_close
-        signs.bytes_received = closing[_BYTES_RECEIVED] if closing is not None else None
+        signs.bytes_received = ending[1] if ending is not None else None
         signs.speaks_http = signs.speaks_http or speaks_http
         self.outcome, self.error = outcome_of(signs, self.count)
+
+    def _closing(self) -> Closing:
+        if self.ending is None:
+            return Closing()
+        told = self.ending[2]
+        return self._parse(told) if self._parse is not None else Closing(*told)
 
     def record(self) -> ConnectionRecord:
         """Return the record of a connection that is over.
@@ -269,7 +275,7 @@ class Timeline:
             outcome=self.outcome,
             error=self.error,
             tls=self.tls,
-            closing=Closing(*self.closing) if self.closing is not None else Closing(),
+            closing=self._closing(),
             blame=self.blame,
             blocking=self.blocking,
             flags=self.flags,
@@ -280,8 +286,6 @@ class Timeline:
 
 
 _verdict: Final = itemgetter(*map(Exchanged._fields.index, ("flags", "refused", "status")))
-_STATE: Final = Closing._fields.index("state")
-_BYTES_RECEIVED: Final = Closing._fields.index("bytes_received")
 
 _NOTES: Final[dict[int, Callable[[Timeline, Leg, Said, Marks], None]]] = {
     kinds.TLS_ENDED: Timeline._tls_ended,

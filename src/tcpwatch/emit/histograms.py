@@ -108,15 +108,16 @@ class Histograms:
         accepted, outcome = connection.accepted, connection.outcome
         assert accepted is not None  # the worker delivers no other
         row: Row = list(times)
-        key: tuple[Any, ...] = (loop.key, course, outcome, connection.error)
         if first:
             row.append(accepted.depth)
-            key = (*key, accepted.depth is None)
         if outcome is not None:
             row.append(connection.since_ns - connection.start_ns)
+        labels = []
         for request in connection.requests:
             row.append(request[2] - request[1])
-            key = (*key, _labels(request[5]))
+            labels.append(_labels(request[5]))
+        unknown = first and accepted.depth is None
+        key = (loop.key, course, outcome, connection.error, unknown, *labels)
         page = self._ledger.pages.get(key)
         if page is None:
             page = self._ledger.open(key, list(self._columns(loop.listener, connection, leg)))

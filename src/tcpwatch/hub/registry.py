@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from tcpwatch import names
 from tcpwatch.core import kinds
+from tcpwatch.core.marks import Ending
 from tcpwatch.guard import guard
 from tcpwatch.hub import forks
 from tcpwatch.hub.connection import Connection
@@ -311,13 +312,11 @@ class Hub:
         if marks:
             self.post.send(("marks", connection.key, marks))
 
-    def closed(self, connection: Connection, facts: tuple[Any, ...] | None) -> None:
-        """The connection's socket is closed; `facts` are the fields of `Closing`."""
-        if connection.over:
-            return
-        connection.over = True
-        now = clock()
-        self._end(connection, (kinds.CLOSED, now, facts), now)
+    def closed(self, connection: Connection, ending: Ending | None) -> None:
+        """The connection's socket is closed; `ending` was read before."""
+        if not connection.over:
+            connection.over = True
+            self._end(connection, (kinds.CLOSED, clock(), ending))
 
     def abandon(self, connection: Connection, outcome: str) -> None:
         """The connection goes on without us, or ends with the process."""
@@ -331,12 +330,12 @@ class Hub:
                 self.output.requests.end(connection, exchange)
             except Exception as error:
                 guard.caught("request span", error)
-        now = clock()
-        self._end(connection, (kinds.ABANDONED, now, outcome), now)
+        self._end(connection, (kinds.ABANDONED, clock(), outcome))
 
-    def _end(self, connection: Connection, mark: tuple[int, int, Any], now: int) -> None:
-        connection.marks.extend(mark)
-        self.hand_over(connection, names.CLOSE, now)
+    def _end(self, connection: Connection, mark: tuple[int, int, Any]) -> None:
+        marks, connection.marks = connection.marks, []
+        marks.extend(mark)
+        self.post.send(("marks", connection.key, marks))
         self.forget_connection(connection)  # last: stop() waits for those that it still finds
 
     def forget_connection(self, connection: Connection) -> None:

@@ -22,6 +22,7 @@ from tcpwatch.guard import guard
 from tcpwatch.hub.loop import Loop
 from tcpwatch.hub.relay import Message
 from tcpwatch.hub.stall import StallWatch
+from tcpwatch.kernel.tcp_info import read_closing
 
 if TYPE_CHECKING:
     from tcpwatch.hub.output import Sink
@@ -154,12 +155,12 @@ class Worker:
             if not marks or marks[0] != kinds.ACCEPTED:
                 self.dropped["unknown_connection"] += 1
                 return
-            timeline = Timeline(key)
+            timeline = Timeline(key, read_closing)
         leg = timeline.feed(marks)
         accepted = timeline.accepted
         assert accepted is not None  # it is what every timeline's first mark says
         loop = self._loop
-        if loop is None or loop.listener.key != accepted.listener:
+        if loop is None or loop.key != accepted.listener:
             loop = self._loop = self._loops(accepted.listener)
         if begins:
             wait = accepted.wait_ns
@@ -170,18 +171,14 @@ class Worker:
         elif not begins:
             del self.timelines[key]
         exported = loop is not None and self._deliver(timeline, loop, leg)
-        if begins or exported:
-            self._remember(timeline, accepted, exported)
-
-    def _remember(self, timeline: Timeline, accepted: Accepted, exported: bool) -> None:
-        """Know a connection by name that may have held up another one, or may do so yet.
-
-        Who covers half of a wait has kept the loop busy for half of the shortest that is looked at.
-        """
-        key, known = timeline.key, self.acquaintances
+        # Who covers half of a wait has kept the loop busy for half of the shortest that counts.
         short = timeline.since_ns - timeline.accepted_ns < self._blame_min_ns // 2
-        if short and timeline.outcome is not None and key not in known:
-            return
+        if not (begins and short and timeline.outcome is not None):
+            self._remember(key, accepted, exported)
+
+    def _remember(self, key: int, accepted: Accepted, exported: bool) -> None:
+        """Know a connection by name that may have held up another one, or may do so yet."""
+        known = self.acquaintances
         known[key] = Acquaintance(accepted, exported)
         if len(known) > _RECENT:
             del known[next(iter(known))]

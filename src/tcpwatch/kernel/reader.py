@@ -13,12 +13,13 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-from tcpwatch.core.marks import Closing
+from tcpwatch.core.marks import Closing, Ending
 from tcpwatch.kernel.tcp_info import (
     ACCEPTED_SIZE,
     QUEUE_SIZE,
     SIZE,
     AtAccept,
+    glance,
     parse_accepted,
     parse_closing,
     parse_queue,
@@ -83,6 +84,22 @@ class Kernel:
         except OSError:
             return Closing()
         return parse_closing(data, None if tells_unacked(data) else self._unacked(connection))
+
+    def ending(self, connection: socket.socket) -> Ending | None:
+        """Return what tells how a connection ends that is about to be shut down.
+
+        Of most connections nobody wants to know more than their state: the rest is parsed when
+        somebody does.
+        """
+        try:
+            data = connection.getsockopt(_TCP, self._tcp_info, SIZE)
+        except OSError:
+            return None
+        seen = glance(data)
+        if seen is not None:
+            return (*seen, data)
+        found = parse_closing(data, None if tells_unacked(data) else self._unacked(connection))
+        return found.state, found.bytes_received, tuple(found)
 
     def cookie(self, sock: socket.socket) -> str | None:
         """Return SO_COOKIE in hex: the id that `ss -e` and eBPF show for this socket."""

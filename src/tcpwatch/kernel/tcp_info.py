@@ -22,6 +22,7 @@ _QUEUE = struct.Struct("=B23xII")
 _ACCEPTED = struct.Struct("=B43xI20xI28xI")
 _BASIC = struct.Struct("=B67xII24xI")
 _TOTALS = struct.Struct("=B67xII24xI16xQQ8xII16xQQQ8xQQ")
+_GLANCE = struct.Struct(f"=B127xQ{_TOTALS.size - 136}x")
 _U64 = struct.Struct("=Q")
 _U32 = struct.Struct("=I")
 
@@ -69,6 +70,22 @@ def parse_accepted(data: bytes) -> AtAccept | None:
     return found
 
 
+def glance(data: bytes) -> tuple[int, int] | None:
+    """Return (state, bytes received) of a connection, if `parse_closing` can tell the rest later.
+
+    None where it has to be asked at once: a kernel that tells too little, a socket in CLOSE.
+    """
+    try:
+        state, received = _GLANCE.unpack_from(data)
+    except struct.error:
+        return None
+    if state == CLOSE:
+        return None
+    if received and state in _FIN_RECEIVED:
+        received -= 1
+    return state, received
+
+
 def tells_unacked(data: bytes) -> bool:
     """Say whether what the peer has not acknowledged can be told from `data` (Linux >= 4.19)."""
     return len(data) >= _TOTALS.size
@@ -112,6 +129,11 @@ def parse_closing(data: bytes, unacked: int | None = None) -> Closing:
         ),
     )
     return found
+
+
+def read_closing(told: Any) -> Closing:
+    """Return what `Kernel.ending` has told of a connection, now or by another process."""
+    return parse_closing(told) if isinstance(told, bytes) else Closing(*told)
 
 
 def _parse_older(data: bytes, unacked: int | None) -> Closing:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from tcpwatch import names
 from tcpwatch.core import kinds
-from tcpwatch.core.marks import Closing
+from tcpwatch.core.marks import Ending
 from tcpwatch.hub import forks, hub
 from tcpwatch.hub.connection import RAW, Connection
 from tcpwatch.hub.loop import Loop
@@ -91,7 +91,7 @@ def _errno_name(error: BaseException) -> str:
 
 def _verified(connection: Connection, result: Any, error: BaseException | None) -> None:
     if error is None and not result:
-        connection.marks.extend((kinds.REJECTED, clock(), None))
+        connection.marks.extend((kinds.REJECTED, clock(), True))
 
 
 def _verify_began(server: Any, request: Any) -> Connection | None:
@@ -166,7 +166,7 @@ def _finish_ended(connection: Connection, result: Any, error: BaseException | No
 # -- close ---------------------------------------------------------------------------------------
 
 
-def _close_began(server: Any, request: Any) -> tuple[Connection, Closing] | None:
+def _close_began(server: Any, request: Any) -> tuple[Connection, Ending | None] | None:
     connection = _open.get(id(request))
     if connection is None or connection.stage == _CLOSING:
         return None
@@ -175,16 +175,16 @@ def _close_began(server: Any, request: Any) -> tuple[Connection, Closing] | None
     connection.stage = _CLOSING
     if connection.dispatch is None:
         _not_dispatched(connection, sys.exc_info()[1])
-    return connection, hub.kernel.closing(request)
+    return connection, hub.kernel.ending(request)
 
 
 def _close_ended(
-    token: tuple[Connection, Closing], result: Any, error: BaseException | None
+    token: tuple[Connection, Ending | None], result: Any, error: BaseException | None
 ) -> None:
-    connection, closing = token
+    connection, ending = token
     if connection.dispatch == names.INLINE:
         note_blocking(connection, names.LOOP_INLINE)
-    hub.closed(connection, tuple(closing))
+    hub.closed(connection, ending)
     if hub.post.in_child and hub.output is not None and not hub.output.child_flush():
         hub.post.send(("flush_in_vain", os.getpid()))
 

@@ -184,7 +184,7 @@ def _end(
         connection.marks.extend((kinds.EXCHANGE_ENDED, now, frozen))
     else:  # http.server drops a blank line without a word
         now = clock()
-        connection.marks.extend((kinds.NO_REQUEST, now, None))
+        connection.marks.extend((kinds.NO_REQUEST, now, True))
     connection.stage = WAITING
     connection.ready_ns = now
     if not closes:  # else the close comes at once, and its message takes these marks along
