@@ -301,10 +301,6 @@ class Hub:
         if not connection.over and not connection.forked and connection.pid == os.getpid():
             self.closed(connection, None)
 
-    def find(self, sock: Any) -> Connection | None:
-        """Return the connection of a socket, None if it is not watched."""
-        return self.by_socket.get(id(sock))
-
     def hand_over(self, connection: Connection, phase: str, now: int) -> None:
         """Give the marks made so far to the worker; they led to `phase` at `now`."""
         marks, connection.marks = connection.marks, []
