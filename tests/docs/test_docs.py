@@ -24,7 +24,7 @@ import pytest
 import tcpwatch
 from tcpwatch import names
 from tcpwatch.core.record import INTERVALS_KEPT
-from tcpwatch.emit.requests import CHILDREN_OF_CONNECTION
+from tcpwatch.emit.starting import CHILDREN_OF_CONNECTION
 from tcpwatch.emit.telemetry import CHILD_PATIENCE
 from tcpwatch.session import EXIT_PATIENCE
 from tcpwatch.settings import Settings

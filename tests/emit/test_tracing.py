@@ -11,22 +11,23 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcesso
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
-from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
 
+from tcpwatch.emit.contexts import span_context
+from tcpwatch.emit.late import FinishedSpan
 from tcpwatch.emit.plain import plain_span, real_span
-from tcpwatch.emit.tracing import FinishedSpan, Tracing, span_context
+from tcpwatch.emit.tracing import Tracing
 
 PARENT = span_context(0xA, 0xB, 1)
 FINISHED = FinishedSpan(
     name="tcp.connection",
-    context=span_context(0xA, 0xC, 1),
-    parent=PARENT,
-    start_ns=1_000,
-    end_ns=2_000,
+    ids=(0xA, 0xC),
+    parent=(0xB, False),
+    times=(1_000, 2_000),
     attributes={"a": "text", "b": 2, "c": 0.5, "d": True},
     kind=SpanKind.SERVER,
-    links=[Link(span_context(0xD, 0xE, 1))],
-    status=Status(StatusCode.ERROR),
+    links=[(0xD, 0xE)],
+    failed=True,
 )
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 INTERVALS_KEPT = 64
 
+BEFORE_REQUESTS = frozenset({names.ACCEPT_QUEUE, names.TLS_HANDSHAKE, names.DISPATCH})
+"""The phases that delay the first request, before anything of it was read."""
+
 IN_REQUEST = frozenset({names.READ_HEAD, names.APP, names.RESPOND, names.DRAIN})
 """The phases of a request; the others are the connection's alone."""
 

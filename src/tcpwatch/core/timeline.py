@@ -21,6 +21,7 @@ from tcpwatch.core.course import Leg, Said, course_of
 from tcpwatch.core.marks import MARK, Accepted, Closing, Ending, Exchanged, Marks, Tls
 from tcpwatch.core.outcome import Signs, is_ordinary, outcome_of
 from tcpwatch.core.record import (
+    BEFORE_REQUESTS,
     IN_REQUEST,
     INTERVALS_KEPT,
     Blame,
@@ -245,6 +246,15 @@ class Timeline:
         signs.bytes_received = ending[1] if ending is not None else None
         signs.speaks_http = signs.speaks_http or speaks_http
         self.outcome, self.error = outcome_of(signs, self.count)
+
+    def before_requests(self) -> dict[str, int]:
+        """Return nanoseconds by phase from ESTABLISHED to the handler, for the first request."""
+        return totals(
+            interval
+            for leg in self._legs
+            for interval in leg.intervals()
+            if not interval.sequence and interval.phase in BEFORE_REQUESTS
+        )
 
     def _closing(self) -> Closing:
         if self.ending is None:

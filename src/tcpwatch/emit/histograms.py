@@ -21,9 +21,9 @@ from tcpwatch.core.marks import Accepted, Exchanged
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.emit import attributes as words
 from tcpwatch.emit.collecting import Collecting
+from tcpwatch.emit.contexts import span_context
 from tcpwatch.emit.distributions import Distribution, Noted, Series
 from tcpwatch.emit.ledger import MOST_ROWS, Column, Ledger, Row
-from tcpwatch.emit.tracing import span_context
 from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.output import Blocker
 

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.trace import SpanKind, TraceFlags
 
 from tcpwatch import names
-from tcpwatch.emit.tracing import span_context
+from tcpwatch.emit.contexts import span_context
 from tcpwatch.guard import guard
 from tcpwatch.hub import hub
 

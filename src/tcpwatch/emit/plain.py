@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 
-from tcpwatch.emit.tracing import span_context
+from tcpwatch.emit.contexts import span_context
 
 Plain = tuple[Any, ...]
 

@@ -18,6 +18,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from tcpwatch.emit import prepared
 from tcpwatch.emit.delivery import deliveries
 
 logger = logging.getLogger("tcpwatch")
@@ -104,6 +105,7 @@ def own_tracer_provider() -> trace.TracerProvider:
         return trace.NoOpTracerProvider()
     provider = TracerProvider(resource=Resource.create(), shutdown_on_exit=False)
     for exporter, *about in exporters:
+        prepared.join(exporter)
         delivery = deliveries.watch(exporter, *about)
         processor = BatchSpanProcessor(exporter)
         delivery.watch_queue(processor)

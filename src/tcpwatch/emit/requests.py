@@ -1,8 +1,7 @@
 """Request spans: they start and end on the serving thread, because user code may touch them.
 
-A sampled one is a real span of the provider. One that is not sampled, and each one in a forked
-child, is carried: its context is current around the application, and the worker may still build it
-from the record.
+One that nobody touches, one that is not sampled and each one in a forked child is carried: its
+context is current around the application, and the worker builds it from the record.
 """
 
 from __future__ import annotations
@@ -12,25 +11,23 @@ import re
 from collections.abc import Mapping
 from email.message import Message
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from opentelemetry import context as context_api
 from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.propagators.textmap import Getter
-from opentelemetry.sdk.trace.sampling import Decision, SamplingResult
-from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
+from opentelemetry.trace import StatusCode
 
 from tcpwatch import names
 from tcpwatch.emit import attributes as words
+from tcpwatch.emit.contexts import SAMPLED, with_span
+from tcpwatch.emit.current import RequestSpan, Started
 from tcpwatch.emit.peers import Peers
-from tcpwatch.emit.tracing import Tracing, span_context
-from tcpwatch.hub import hub
+from tcpwatch.emit.starting import Current, Starter
+from tcpwatch.emit.tracing import Tracing
 from tcpwatch.hub.connection import Connection, Exchange
 from tcpwatch.settings import Settings
-
-CHILDREN_OF_CONNECTION: Final = 32
-"""Requests of one connection that are children of its span; later ones are roots with a link."""
 
 
 class Headers(Getter[Mapping[str, str]]):
@@ -59,20 +56,12 @@ def _fields(head: Message) -> dict[str, str]:
     return dict(zip(map(str.lower, map(_name_of, pairs)), map(_value_of, pairs), strict=True))
 
 
-class Live(NamedTuple):
-    """A request span under way, and what it needs to be put away again."""
-
-    span: trace.Span
-    context: SpanContext
-    parent: SpanContext | None
-    real: bool
-
-
 class RequestSpans:
     """Begins and ends request spans with our tracer."""
 
     def __init__(self, tracing: Tracing, peers: Peers, settings: Settings) -> None:
-        self._tracing, self._peers, self._settings = tracing, peers, settings
+        self._tracing, self._peers = tracing, peers
+        self._starter = Starter(tracing, settings)
         patterns = [*settings.excluded_urls, *_words(os.environ.get("OTEL_PYTHON_EXCLUDED_URLS"))]
         self._excluded = re.compile("|".join(patterns)) if patterns else None
         self._propagator: Any = None
@@ -100,9 +89,9 @@ class RequestSpans:
             context = propagate.extract(headers, context, getter=_HEADERS)
             remote = trace.get_current_span(context).get_span_context()
             parent = remote if remote.is_valid and remote.is_remote else None
-        live = self._start(connection, exchange, context, parent)
-        token = context_api.attach(trace.set_span_in_context(live.span, context))
-        exchange.span = live
+        span = exchange.span = self._starter.start(connection, exchange, context, parent)
+        current = span.span if isinstance(span, Started) else span
+        token = context_api.attach(with_span(current, context))
         exchange.release = lambda: context_api.detach(token)
 
     def _propagated(self) -> frozenset[str]:
@@ -113,163 +102,52 @@ class RequestSpans:
             self._fields = frozenset(name.lower() for name in propagator.fields)
         return self._fields
 
-    def _start(
-        self,
-        connection: Connection,
-        exchange: Exchange,
-        context: context_api.Context,
-        remote: SpanContext | None,
-    ) -> Live:
-        found = words.request_attributes(exchange, connection.accepted, self._settings)
-        found[names.REQUEST_SEQUENCE] = exchange.sequence
-        if self._tracing.sdk is None:
-            return self._foreign(connection, exchange, context, remote, found)
-        decision = None
-        if remote is None:
-            decision = self._decide(connection, exchange, found)
-        parent = remote
-        if remote is None and exchange.sequence <= CHILDREN_OF_CONNECTION:
-            parent = self._connection_context(connection)
-        linked = parent is None or parent is remote
-        if hub.post.in_child and not hub.post.remote:
-            return self._carry(connection, exchange, parent, found)
-        if decision is not None and decision.decision is Decision.DROP:
-            return self._carry(connection, exchange, parent, found)
-        script = self._tracing.script
-        script.decision = decision
-        try:
-            span = self._tracing.tracer.start_span(
-                words.span_name(exchange),
-                _with(context, parent),
-                SpanKind.SERVER,
-                found,
-                [Link(self._sampled_context(connection))] if linked else None,
-                exchange.wall_ns,
-            )
-        finally:
-            script.decision = None
-        mine = span.get_span_context()
-        return Live(span, mine, parent, span.is_recording())
-
-    def _foreign(
-        self,
-        connection: Connection,
-        exchange: Exchange,
-        context: context_api.Context,
-        remote: SpanContext | None,
-        found: Mapping[str, Any],
-    ) -> Live:
-        """Start a span of a provider that is not the SDK's: its ids and its decision."""
-        accepted, listener = connection.accepted, connection.loop.listener
-        start = accepted.wall_ns - (accepted.wait_ns or 0)
-        name = words.connection_name(listener)
-        whole = self._tracing.open_foreign(connection.key, name, start).get_span_context()
-        child = remote is None and exchange.sequence <= CHILDREN_OF_CONNECTION
-        parent = whole if child else remote
-        span = self._tracing.tracer.start_span(
-            words.span_name(exchange),
-            _with(context, parent),
-            SpanKind.SERVER,
-            found,
-            None if child else [Link(whole)],
-            exchange.wall_ns,
-        )
-        return Live(span, span.get_span_context(), parent, True)
-
-    def _decide(
-        self,
-        connection: Connection,
-        exchange: Exchange,
-        found: Mapping[str, Any],
-    ) -> SamplingResult | None:
-        """Ask the sampler at the connection's first request without a remote parent; remember."""
-        if self._tracing.sdk is None or connection.flags is not None:
-            return None
-        decision = self._tracing.decide(
-            connection.accepted.trace_id, words.span_name(exchange), SpanKind.SERVER, found
-        )
-        state = tuple((decision.trace_state or {}).items())
-        connection.flags = int(decision.decision is Decision.RECORD_AND_SAMPLE)
-        connection.trace_state = state
-        connection.sampled(connection.flags, state)
-        return decision
-
-    def _carry(
-        self,
-        connection: Connection,
-        exchange: Exchange,
-        parent: SpanContext | None,
-        found: Mapping[str, Any],
-    ) -> Live:
-        tracing = self._tracing
-        trace_id, span_id = tracing.allocate()
-        flags, state = connection.flags or 0, connection.trace_state or ()
-        if parent is not None:
-            trace_id = parent.trace_id
-        if parent is not None and parent.is_remote and tracing.sdk is not None:
-            remote = trace.set_span_in_context(trace.NonRecordingSpan(parent))
-            asked = tracing.sdk.sampler.should_sample(
-                remote, trace_id, words.span_name(exchange), SpanKind.SERVER, found, ()
-            )
-            flags = int(asked.decision is Decision.RECORD_AND_SAMPLE)
-            state = tuple((asked.trace_state or {}).items())
-        mine = span_context(trace_id, span_id, flags, state)
-        return Live(trace.NonRecordingSpan(mine), mine, parent, False)
-
-    def _connection_context(self, connection: Connection) -> SpanContext:
-        accepted = connection.accepted
-        return span_context(
-            accepted.trace_id, accepted.span_id, connection.flags or 0, connection.trace_state or ()
-        )
-
-    def _sampled_context(self, connection: Connection) -> SpanContext:
-        accepted = connection.accepted
-        return span_context(
-            accepted.trace_id,
-            accepted.span_id,
-            TraceFlags.SAMPLED,
-            connection.trace_state or (),
-        )
-
     def route(self, exchange: Exchange, route: str) -> None:
         """Give a live span its route, as soon as the application knows it."""
-        live = exchange.span
-        if live is not None and live.real:
-            live.span.set_attribute(names.HTTP_ROUTE, route)
-            live.span.update_name(words.span_name(exchange))
+        span = _touched(exchange.span)
+        if span is not None:
+            span.set_attribute(names.HTTP_ROUTE, route)
+            span.update_name(words.span_name(exchange))
 
     def end(self, connection: Connection, exchange: Exchange) -> tuple[Any, ...] | None:
         """End a request's span with its last byte."""
-        live: Live | None = exchange.span
-        if live is None and exchange.refused and self._tracing.enabled:
-            live = self._refused(connection, exchange)
-        if live is None:
+        current: Current | None = exchange.span
+        if current is None and exchange.refused and self._tracing.enabled:
+            nothing = context_api.Context()
+            current = self._starter.start(connection, exchange, nothing, None)
+        if current is None:
             return None
         exchange.span = None
-        if live.real:
-            self._finish(connection, exchange, live.span)
-        mine, parent = live.context, live.parent
-        return (
-            mine.trace_id,
-            mine.span_id,
-            parent.span_id if parent is not None else 0,
-            parent.is_remote if parent is not None else False,
-            int(mine.trace_flags) & TraceFlags.SAMPLED,
-            tuple(mine.trace_state.items()),
-            live.real and bool(mine.trace_flags & TraceFlags.SAMPLED),
-        )
-
-    def _refused(self, connection: Connection, exchange: Exchange) -> Live:
-        return self._start(connection, exchange, context_api.Context(), None)
-
-    def _finish(self, connection: Connection, exchange: Exchange, span: trace.Span) -> None:
+        ids = current.ids
         end = exchange.last_write_ns or connection.now()
-        found = words.response_attributes(exchange)
-        found.update(words.phase_attributes(_phases(connection, exchange, end)))
-        span.set_attributes(found)
-        if words.error_type(exchange) is not None:
-            span.set_status(StatusCode.ERROR)
-        span.end(exchange.wall_ns + end - exchange.first_byte_ns)
+        wall = exchange.wall_ns + end - exchange.first_byte_ns
+        span = None
+        if not (isinstance(current, RequestSpan) and current.ended_untouched(wall)):
+            span = _touched(current)
+        if span is not None:
+            _finish(connection, exchange, span, end, wall)
+        sampled = ids.flags & SAMPLED
+        return (*ids[:4], sampled, ids.trace_state, span is not None and bool(sampled))
+
+
+def _touched(current: Current | None) -> trace.Span | None:
+    """Return the provider's own span, if there is one that is recorded."""
+    if isinstance(current, RequestSpan):
+        return current if current.touched else None
+    if isinstance(current, Started) and current.span.is_recording():
+        return current.span
+    return None
+
+
+def _finish(
+    connection: Connection, exchange: Exchange, span: trace.Span, end: int, wall: int
+) -> None:
+    found = words.response_attributes(exchange)
+    found.update(words.phase_attributes(_phases(connection, exchange, end)))
+    span.set_attributes(found)
+    if words.error_type(exchange) is not None:
+        span.set_status(StatusCode.ERROR)
+    span.end(wall)
 
 
 def _phases(connection: Connection, exchange: Exchange, end: int) -> dict[str, int]:
@@ -292,12 +170,6 @@ def _phases(connection: Connection, exchange: Exchange, end: int) -> dict[str, i
     if exchange.first_write_ns:
         phases[names.RESPOND] = end - exchange.first_write_ns
     return phases
-
-
-def _with(context: context_api.Context, parent: SpanContext | None) -> context_api.Context:
-    if parent is None or parent.is_remote:
-        return context
-    return trace.set_span_in_context(trace.NonRecordingSpan(parent), context)
 
 
 def _words(text: str | None) -> list[str]:

@@ -6,15 +6,7 @@ from collections import OrderedDict
 from typing import Any, Final
 
 from opentelemetry.sdk.trace.sampling import Decision
-from opentelemetry.trace import (
-    Link,
-    Span,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-    TraceFlags,
-)
+from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from tcpwatch import names
 from tcpwatch.core.course import Leg
@@ -22,15 +14,16 @@ from tcpwatch.core.marks import Accepted
 from tcpwatch.core.record import ConnectionRecord, RequestRecord
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.emit import attributes as words
+from tcpwatch.emit.contexts import SAMPLED
 from tcpwatch.emit.keep import Keeper
-from tcpwatch.emit.requests import CHILDREN_OF_CONNECTION
-from tcpwatch.emit.tracing import FinishedSpan, Tracing, span_context
+from tcpwatch.emit.late import FinishedSpan
+from tcpwatch.emit.starting import CHILDREN_OF_CONNECTION
+from tcpwatch.emit.tracing import Tracing
 from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.output import Blocker
 from tcpwatch.settings import Settings
 
 _ERRORS: Final = frozenset({names.TLS_FAILED, names.HANDLER_ERROR, names.TIMEOUT, names.CHILD_DIED})
-_SAMPLED: Final = int(TraceFlags.SAMPLED)
 
 
 class Spans:
@@ -39,6 +32,7 @@ class Spans:
     def __init__(self, tracing: Tracing, keeper: Keeper, settings: Settings) -> None:
         self._tracing, self._keeper, self._settings = tracing, keeper, settings
         self._shortest_ns = int(settings.phase_span_min * 1e9)
+        self._known_places: dict[int, dict[str, dict[str, Any]]] = {}
         self._unsampled: OrderedDict[int, list[RequestRecord]] = OrderedDict()
 
     def take(self, loop: Loop, connection: Timeline, leg: Leg, blocker: Blocker | None) -> bool:
@@ -57,8 +51,8 @@ class Spans:
             or exchanged.peer_instrumented
         ):
             return
-        if exchanged.flags & _SAMPLED:
-            self._emit_request(request, accepted, exchanged.flags)
+        if exchanged.flags & SAMPLED:
+            self._emit_request(request, accepted, connection)
         else:
             requests = self._unsampled.setdefault(connection.key, [])
             if len(requests) < CHILDREN_OF_CONNECTION and not exchanged.parent_is_remote:
@@ -84,7 +78,7 @@ class Spans:
             loop.kept[reason] += 1
             found[names.KEPT_REASON] = reason
             for request in unsampled:
-                self._emit_request(request, accepted, _SAMPLED)
+                self._emit_request(request, accepted, connection)
         links = self._blame(record, found, blocker)
         wall = accepted.wall_ns - record.accepted_ns
         failed = record.outcome in _ERRORS
@@ -92,20 +86,20 @@ class Spans:
         if opened is not None:
             self._end_foreign(opened, record, listener, found)
             return True
-        context = self._context(record)
+        ids = accepted.trace_id, accepted.span_id
         self._tracing.emit(
             FinishedSpan(
-                name=words.connection_name(listener),
-                context=context,
-                parent=None,
-                start_ns=wall + record.start_ns,
-                end_ns=wall + record.end_ns,
-                attributes=found,
+                words.connection_name(listener),
+                ids,
+                _NO_PARENT,
+                (wall + record.start_ns, wall + record.end_ns),
+                found,
                 links=links,
-                status=Status(StatusCode.ERROR) if failed else Status(),
+                failed=failed,
+                trace_state=record.trace_state,
             )
         )
-        self._emit_phases(record, listener, context, wall)
+        self._emit_phases(record, listener, ids, wall)
         return True
 
     def _end_foreign(
@@ -120,7 +114,8 @@ class Spans:
         span.set_attributes(found)
         if record.outcome in _ERRORS:
             span.set_status(StatusCode.ERROR)
-        self._emit_phases(record, listener, span.get_span_context(), wall)
+        context = span.get_span_context()
+        self._emit_phases(record, listener, (context.trace_id, context.span_id), wall)
         span.end(wall + record.end_ns)
 
     def _is_wanted(self, connection: Timeline) -> bool:
@@ -138,13 +133,10 @@ class Spans:
         )
         return decision.decision is Decision.RECORD_AND_SAMPLE
 
-    def _context(self, record: ConnectionRecord) -> SpanContext:
-        accepted = record.accepted
-        return span_context(accepted.trace_id, accepted.span_id, _SAMPLED, record.trace_state)
-
     def _blame(
         self, record: ConnectionRecord, found: dict[str, Any], blocker: Blocker | None
-    ) -> list[Link]:
+    ) -> list[tuple[int, int]]:
+        """Add who is to blame for a wait; return a link to its span, if it has one."""
         blame = record.blame
         if blame is None:
             return []
@@ -157,67 +149,69 @@ class Spans:
             found[names.BLOCKED_BY_CONNECTION_ID] = blocker.accepted.cookie
         if not blocker.exported:
             return []
-        return [Link(span_context(blocker.accepted.trace_id, blocker.accepted.span_id, _SAMPLED))]
+        return [(blocker.accepted.trace_id, blocker.accepted.span_id)]
 
     def _emit_phases(
-        self, record: ConnectionRecord, listener: Listener, parent: SpanContext, wall: int
+        self, record: ConnectionRecord, listener: Listener, parent: tuple[int, int], wall: int
     ) -> None:
-        places = {place[0]: place[1:] for place in listener.code}
-        for interval in record.intervals:
-            if interval.end_ns - interval.start_ns < self._shortest_ns:
+        shortest, state = self._shortest_ns, record.trace_state
+        trace_id, parent_id = parent
+        for phase, start_ns, end_ns, _ in record.intervals:
+            if end_ns - start_ns < shortest:
                 continue
-            _, span_id = self._tracing.allocate()
-            found: dict[str, Any] = {}
-            if interval.phase in places:
-                function, path, line = places[interval.phase]
-                found = {
+            self._tracing.emit(
+                FinishedSpan(
+                    phase,
+                    (trace_id, self._tracing.allocate()[1]),
+                    (parent_id, False),
+                    (wall + start_ns, wall + end_ns),
+                    self._places(listener).get(phase, _NOWHERE),
+                    trace_state=state,
+                )
+            )
+
+    def _places(self, listener: Listener) -> dict[str, dict[str, Any]]:
+        """Return the code.* attributes of each phase."""
+        known = self._known_places.get(listener.key)
+        if known is None:
+            known = self._known_places[listener.key] = {
+                phase: {
                     names.CODE_FUNCTION_NAME: function,
                     names.CODE_FILE_PATH: path,
                     names.CODE_LINE_NUMBER: line,
                 }
-            self._tracing.emit(
-                FinishedSpan(
-                    name=interval.phase,
-                    context=span_context(parent.trace_id, span_id, _SAMPLED, record.trace_state),
-                    parent=parent,
-                    start_ns=wall + interval.start_ns,
-                    end_ns=wall + interval.end_ns,
-                    attributes=found,
-                )
-            )
+                for phase, function, path, line in listener.code
+            }
+        return known
 
-    def _emit_request(self, request: RequestRecord, accepted: Accepted, flags: int) -> None:
+    def _emit_request(
+        self, request: RequestRecord, accepted: Accepted, connection: Timeline
+    ) -> None:
         exchanged = request.exchanged
         found = words.request_attributes(exchanged, accepted, self._settings)
         found[names.REQUEST_SEQUENCE] = request.sequence
         found.update(words.response_attributes(exchanged))
-        phases = {phase: ns for phase, ns in request.phases.items() if phase != names.DRAIN}
+        phases = connection.before_requests() if request.sequence == 1 else {}
+        phases.update(request.phases)
+        phases.pop(names.DRAIN, None)
         found.update(words.phase_attributes(phases))
-        parent = None
-        if exchanged.parent_span_id:
-            parent = span_context(
-                exchanged.trace_id,
-                exchanged.parent_span_id,
-                flags,
-                exchanged.trace_state,
-                exchanged.parent_is_remote,
-            )
-        links = []
-        if parent is None or parent.is_remote:
-            links.append(Link(span_context(accepted.trace_id, accepted.span_id, _SAMPLED)))
-        failed = words.error_type(exchanged) is not None
+        parent = exchanged.parent_span_id, exchanged.parent_is_remote
+        alone = not exchanged.parent_span_id or exchanged.parent_is_remote
         self._tracing.emit(
             FinishedSpan(
-                name=words.span_name(exchanged),
-                context=span_context(
-                    exchanged.trace_id, exchanged.span_id, flags, exchanged.trace_state
-                ),
-                parent=parent,
-                start_ns=request.wall_ns,
-                end_ns=request.wall_ns + request.end_ns - request.start_ns,
-                attributes=found,
-                kind=SpanKind.SERVER,
-                links=links,
-                status=Status(StatusCode.ERROR) if failed else Status(),
+                words.span_name(exchanged),
+                (exchanged.trace_id, exchanged.span_id),
+                parent,
+                (request.wall_ns, request.wall_ns + request.end_ns - request.start_ns),
+                found,
+                SpanKind.SERVER,
+                [(accepted.trace_id, accepted.span_id)] if alone else (),
+                words.error_type(exchanged) is not None,
+                exchanged.trace_state,
             )
         )
+
+
+_NO_PARENT: Final = (0, False)
+_NOWHERE: Final[dict[str, Any]] = {}
+"""The attributes of a phase that is no Python code."""

@@ -13,39 +13,24 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, Tracer
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, TraceFlags, TraceState
+from opentelemetry.trace import SpanContext, SpanKind, TraceState
 
 from tcpwatch import names
+from tcpwatch.emit import prepared
+from tcpwatch.emit.contexts import RANDOM, with_span
+from tcpwatch.emit.late import FinishedSpan, Home, LateSpan
+from tcpwatch.emit.sampling import Foreseen
 from tcpwatch.emit.version import VERSION
 
 _SILENT_STARTERS = (BatchSpanProcessor, SimpleSpanProcessor)
-
-
-@dataclass(slots=True)
-class FinishedSpan:
-    """A span that is over; times are wall-clock nanoseconds."""
-
-    name: str
-    context: SpanContext
-    parent: SpanContext | None
-    start_ns: int
-    end_ns: int
-    attributes: Mapping[str, Any]
-    kind: SpanKind = SpanKind.INTERNAL
-    links: Sequence[Link] = ()
-    status: Status = field(default_factory=Status)
 
 
 class _Script(threading.local):
@@ -99,9 +84,13 @@ class Tracing:
             else:
                 self.sdk.sampler = _ScriptedSampler(inner, self.script)
                 self.sdk.id_generator = _ScriptedIds(self.sdk.id_generator, self.script)
+            self.foreseen = Foreseen(inner.inner if isinstance(inner, _ScriptedSampler) else inner)
+            self.root_flags = RANDOM if self.sdk.id_generator.is_trace_id_random() else 0
         self.foreign: dict[int, trace.Span] = {}
         """With a foreign provider: the open connection spans by connection key."""
-        self._scope = InstrumentationScope(names.SCOPE, VERSION, names.SCHEMA_URL)
+        self._home: Home | None = None
+        self._looked_at: tuple[Any, ...] | None = None
+        self._straight = self._encodes = False
 
     def allocate(self) -> tuple[int, int]:
         """Return a new trace id and span id."""
@@ -115,13 +104,34 @@ class Tracing:
         assert self.sdk is not None
         return self.sdk.sampler.should_sample(Context(), trace_id, name, kind, attributes, ())
 
+    def ask(
+        self, parent: SpanContext | None, trace_id: int, name: str, attributes: Any
+    ) -> SamplingResult:
+        """Ask the sampler as for a SERVER span with this parent."""
+        assert self.sdk is not None
+        context = Context()
+        if parent is not None:
+            context = with_span(trace.NonRecordingSpan(parent), context)
+        return self.sdk.sampler.should_sample(
+            context, trace_id, name, SpanKind.SERVER, attributes, ()
+        )
+
     @property
-    def _wants_on_start(self) -> bool:
+    def is_straight(self) -> bool:
+        """Whether nobody wants to see a span of ours before it has ended."""
+        self._look()
+        return self._straight and self.sdk is not None and self.sdk._is_enabled()
+
+    def _look(self) -> None:
+        """Look at the processors, if they are not those of the last look."""
         assert self.sdk is not None
         processors = getattr(self.sdk.span_processor, "_span_processors", None)
-        if processors is None:
-            return True
-        return any(_wants_on_start(processor) for processor in processors)
+        if processors is self._looked_at:
+            return
+        self._straight = processors is not None and not any(map(_wants_live_spans, processors))
+        self._encodes = any(map(prepared.takes, processors or ()))
+        # The SDK keeps them in a tuple, so other ones are another object.
+        self._looked_at = processors if isinstance(processors, tuple) else None
 
     def open_foreign(self, key: int, name: str, start_ns: int) -> trace.Span:
         """Start a connection span by the API, at its first request; later calls return the same."""
@@ -134,11 +144,16 @@ class Tracing:
     def emit(self, span: FinishedSpan) -> None:
         """Hand a finished span to the processors."""
         if self.sdk is None:
-            self._start(span).end(span.end_ns)
-        elif self._wants_on_start:
-            self._scripted(span)
+            self._start(span).end(span.times[1])
+            return
+        self._look()
+        if self._straight:
+            home, tracer = self._home, self.sdk
+            if home is None or home.resource is not tracer.resource:
+                home = self._home = Home(tracer.resource, tracer._span_limits)
+            tracer.span_processor.on_end(LateSpan(span, home, self._encodes))
         else:
-            self._straight(self.sdk, span)
+            self._scripted(span)
 
     def pass_on(self, span: ReadableSpan) -> None:
         """Hand on a span that ended in another process, as one of this process's resource."""
@@ -146,71 +161,38 @@ class Tracing:
             span._resource = self.sdk.resource
             self.sdk.span_processor.on_end(span)
 
-    def _straight(self, tracer: Tracer, span: FinishedSpan) -> None:
-        limits = tracer._span_limits
-        tracer.span_processor.on_end(
-            ReadableSpan(
-                name=span.name,
-                context=span.context,
-                parent=span.parent,
-                resource=tracer.resource,
-                attributes=BoundedAttributes(
-                    limits.max_span_attributes,
-                    dict(span.attributes),
-                    immutable=True,
-                    max_value_len=limits.max_span_attribute_length,
-                ),
-                links=tuple(span.links)[: limits.max_links],
-                kind=span.kind,
-                status=span.status,
-                start_time=span.start_ns,
-                end_time=span.end_ns,
-                instrumentation_scope=self._scope,
-            )
-        )
-
     def _scripted(self, span: FinishedSpan) -> None:
         script = self.script
-        script.trace_id, script.span_id = span.context.trace_id, span.context.span_id
-        script.decision = SamplingResult(
-            Decision.RECORD_AND_SAMPLE, span.attributes, span.context.trace_state
-        )
+        script.trace_id, script.span_id = span.ids
+        state = TraceState(list(span.trace_state)) if span.trace_state else None
+        script.decision = SamplingResult(Decision.RECORD_AND_SAMPLE, span.attributes, state)
         try:
             started = self._start(span)
         finally:
             script.trace_id = script.span_id = 0
             script.decision = None
         started.set_status(span.status)
-        started.end(span.end_ns)
+        started.end(span.times[1])
 
     def _start(self, span: FinishedSpan) -> trace.Span:
-        parent = Context()
-        if span.parent is not None:
-            parent = trace.set_span_in_context(trace.NonRecordingSpan(span.parent), parent)
+        parent, context = span.parent_context, Context()
+        if parent is not None:
+            context = with_span(trace.NonRecordingSpan(parent), context)
         return self.tracer.start_span(
             span.name,
-            parent,
+            context,
             span.kind,
             span.attributes,
-            span.links,
-            span.start_ns,
+            span.real_links,
+            span.times[0],
         )
 
 
-def _wants_on_start(processor: Any) -> bool:
+def _wants_live_spans(processor: Any) -> bool:
     cls = type(processor)
     if isinstance(processor, _SILENT_STARTERS) or getattr(cls, "ignores_late_spans", False):
         return False
-    return getattr(cls, "on_start", None) is not SpanProcessor.on_start
-
-
-def span_context(
-    trace_id: int,
-    span_id: int,
-    flags: int,
-    trace_state: Sequence[tuple[str, str]] = (),
-    is_remote: bool = False,
-) -> SpanContext:
-    """Make a SpanContext of plain values."""
-    state = TraceState(list(trace_state)) if trace_state else None
-    return SpanContext(trace_id, span_id, is_remote, TraceFlags(flags), state)
+    return any(
+        getattr(cls, method, None) is not getattr(SpanProcessor, method, None)
+        for method in ("on_start", "_on_ending")
+    )

@@ -141,6 +141,11 @@ class Connection:
         self.marks.extend((kinds.FIRST_BYTE, now, wall))
         return exchange
 
+    def decided(self, flags: int, trace_state: tuple[tuple[str, str], ...]) -> None:
+        """Note the head decision, which holds for all of the connection."""
+        self.flags, self.trace_state = flags, trace_state
+        self.sampled(flags, trace_state)
+
     def sampled(self, flags: int, trace_state: tuple[tuple[str, str], ...]) -> None:
         """Note the head decision."""
         self.marks.extend((kinds.SAMPLED, clock(), (flags, trace_state)))

@@ -1,0 +1,173 @@
+"""Spans that are over: as plain values, and as what processors and exporters take.
+
+An SDK span is made of a dozen objects. Most of ours are only ever encoded, from the values that
+they are made of; whoever looks at one nevertheless finds an ordinary ReadableSpan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits
+from opentelemetry.sdk.util import BoundedList
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
+
+from tcpwatch import names
+from tcpwatch.emit import encoding
+from tcpwatch.emit.contexts import SAMPLED, State, span_context
+from tcpwatch.emit.version import VERSION
+
+INTERNAL: Final = SpanKind.INTERNAL
+SERVER: Final = SpanKind.SERVER
+
+
+class FinishedSpan(NamedTuple):
+    """A span that is over; times are wall-clock nanoseconds, `ids` are trace id and span id.
+
+    `parent` is a span id of the same trace (0: none) and whether it is another process's. Links
+    lead to sampled spans; `trace_state` is the span's, its parent's and that of its links.
+    """
+
+    name: str
+    ids: tuple[int, int]
+    parent: tuple[int, bool]
+    times: tuple[int, int]
+    attributes: Mapping[str, Any]
+    kind: SpanKind = INTERNAL
+    links: Sequence[tuple[int, int]] = ()
+    failed: bool = False
+    trace_state: State = ()
+
+    @property
+    def context(self) -> SpanContext:
+        """Return its context."""
+        trace_id, span_id = self.ids
+        return span_context(trace_id, span_id, SAMPLED, self.trace_state)
+
+    @property
+    def parent_context(self) -> SpanContext | None:
+        """Return its parent's context."""
+        span_id, is_remote = self.parent
+        if not span_id:
+            return None
+        return span_context(self.ids[0], span_id, SAMPLED, self.trace_state, is_remote)
+
+    @property
+    def real_links(self) -> list[Link]:
+        """Return its links as the API has them."""
+        return [
+            Link(span_context(trace_id, span_id, SAMPLED, self.trace_state))
+            for trace_id, span_id in self.links
+        ]
+
+    @property
+    def status(self) -> Status:
+        """Return its status."""
+        return Status(StatusCode.ERROR) if self.failed else Status()
+
+
+class Home:
+    """What all spans of ours share in a provider: resource, limits and scope."""
+
+    def __init__(self, resource: Resource, limits: SpanLimits) -> None:
+        self.resource, self.limits = resource, limits
+        self._scope = InstrumentationScope(names.SCOPE, VERSION, names.SCHEMA_URL)
+        self._envelope: encoding.Envelope | None = None
+        self._has_value_limit = limits.max_span_attribute_length is not None
+        most = limits.max_span_attributes
+        self._most = most if most is not None else 1 << 31
+        self._has_link_limit = limits.max_links is not None and limits.max_links < 8
+
+    @property
+    def envelope(self) -> encoding.Envelope:
+        """Return what stands round our encoded spans."""
+        if self._envelope is None:
+            self._envelope = encoding.Envelope(
+                self.resource.attributes,
+                self.resource.schema_url,
+                (names.SCOPE, VERSION, names.SCHEMA_URL),
+            )
+        return self._envelope
+
+    def bounded(self, span: FinishedSpan) -> BoundedAttributes:
+        """Return its attributes within the limits."""
+        return BoundedAttributes(
+            self.limits.max_span_attributes,
+            dict(span.attributes),
+            immutable=True,
+            max_value_len=self.limits.max_span_attribute_length,
+        )
+
+    def readable(self, span: FinishedSpan) -> ReadableSpan:
+        """Return the SDK's own object for a finished span."""
+        links = span.real_links
+        return ReadableSpan(
+            name=span.name,
+            context=span.context,
+            parent=span.parent_context,
+            resource=self.resource,
+            attributes=self.bounded(span),
+            links=BoundedList.from_seq(self.limits.max_links, links) if links else (),
+            kind=span.kind,
+            status=span.status,
+            start_time=span.times[0],
+            end_time=span.times[1],
+            instrumentation_scope=self._scope,
+        )
+
+    def encoded(self, span: FinishedSpan) -> bytes | None:
+        """Return a finished span as its exporter will send it; None if it is none of our cases."""
+        found: Mapping[str, Any] = span.attributes
+        links: Sequence[tuple[int, int]] = span.links
+        dropped = None
+        if self._has_value_limit or len(found) > self._most or (links and self._has_link_limit):
+            bounded = self.bounded(span)
+            found, links = dict(bounded), list(links)[-(self.limits.max_links or 0) :]
+            links = links if self.limits.max_links != 0 else ()
+            dropped = (bounded.dropped, 0, len(span.links) - len(links))
+        try:
+            return encoding.span(
+                span.ids,
+                span.trace_state,
+                span.parent,
+                span.name,
+                encoding.SERVER if span.kind is SERVER else encoding.INTERNAL,
+                span.times,
+                found,
+                b"".join(map(encoding.link, links)) if links else b"",
+                encoding.ERROR if span.failed else encoding.UNSET,
+                dropped=dropped,
+            )
+        except (ValueError, TypeError):
+            # The stock encoder says what it makes of a value that protobuf cannot carry.
+            return None
+
+
+class LateSpan(ReadableSpan):
+    """A finished span that becomes a ReadableSpan when somebody looks at it.
+
+    `encoded` is its protobuf message, if an exporter of ours is going to ask for it.
+    """
+
+    def __init__(self, finished: FinishedSpan, home: Home, encode: bool) -> None:
+        self.finished, self.home = finished, home
+        self.encoded = home.encoded(finished) if encode else None
+
+    def __getattr__(self, name: str) -> Any:
+        """Make the SDK's private fields; Python asks here for what an object does not have."""
+        mine = self.__dict__
+        if "home" not in mine or not name.startswith("_") or name.startswith("__"):
+            raise AttributeError(name)
+        if name == "_context":
+            # All that the SDK's processors look at.
+            context = mine[name] = self.finished.context
+            return context
+        for field, value in vars(self.home.readable(self.finished)).items():
+            mine.setdefault(field, value)
+        if name not in mine:
+            raise AttributeError(name)
+        return mine[name]
