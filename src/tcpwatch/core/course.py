@@ -73,7 +73,7 @@ class Course:
     """
 
     __slots__ = (
-        *("anomalies", "before_tls", "last", "moving", "phase"),
+        *("_by_request", "anomalies", "before_tls", "last", "moving", "phase"),
         *("said", "since", "speaks_http", "steps"),
     )
 
@@ -115,6 +115,15 @@ class Course:
         self.phase, self.before_tls, self.since = phase, before_tls, since
         self.last = moving[-1] if moving else 0
         self.anomalies = anomalies
+        self._by_request: dict[int, tuple[Step, ...]] = {}
+
+    def of_request(self, number: int) -> tuple[Step, ...]:
+        """Return the steps while `number` requests of this course had begun; 0: before any."""
+        steps = self._by_request.get(number)
+        if steps is None:
+            steps = tuple(step for step in self.steps if step.request == number)
+            self._by_request[number] = steps
+        return steps
 
     def clamped(self, times: Sequence[int], last: int) -> list[int]:
         """Return times of which none that ends a phase is before another, or before `last`."""
@@ -134,6 +143,15 @@ class Leg(NamedTuple):
     times: Sequence[int]
     requests: int
     first: bool
+
+    def spent(self, sequence: int, phases: frozenset[str]) -> dict[str, int]:
+        """Return nanoseconds by phase, of these phases, at the n-th request (0: before any)."""
+        times = self.times
+        found: dict[str, int] = {}
+        for phase, start, end, _ in self.course.of_request(sequence - self.requests):
+            if phase in phases:
+                found[phase] = found.get(phase, 0) + times[end] - times[start]
+        return found
 
     def intervals(self) -> list[Interval]:
         """Return the phases that have ended."""

@@ -35,6 +35,18 @@ class Interval(NamedTuple):
         return (self.end_ns - self.start_ns) / 1e9
 
 
+def joined(parts: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Add up nanoseconds by phase of several legs; mostly there is one."""
+    found: dict[str, int] = {}
+    for part in parts:
+        if not found:
+            found = part
+            continue
+        for phase, spent in part.items():
+            found[phase] = found.get(phase, 0) + spent
+    return found
+
+
 def totals(
     intervals: Iterable[Interval], before: Mapping[str, int] | None = None
 ) -> dict[str, int]:
@@ -74,16 +86,10 @@ class RequestRecord(NamedTuple):
     @property
     def phases(self) -> dict[str, int]:
         """Return total nanoseconds by phase, the drain after its end included."""
-        return totals(
-            interval
-            for leg in self.legs
-            for interval in leg.intervals()
-            if interval.sequence == self.sequence and interval.phase in IN_REQUEST
-        )
+        return joined(leg.spent(self.sequence, IN_REQUEST) for leg in self.legs)
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionRecord:
+class ConnectionRecord(NamedTuple):
     """One finished connection; `phases` are total nanoseconds, `intervals` the last ones."""
 
     key: int

@@ -27,6 +27,7 @@ from tcpwatch.core.record import (
     Blame,
     ConnectionRecord,
     RequestRecord,
+    joined,
     totals,
 )
 from tcpwatch.core.transitions import OVER
@@ -249,12 +250,7 @@ class Timeline:
 
     def before_requests(self) -> dict[str, int]:
         """Return nanoseconds by phase from ESTABLISHED to the handler, for the first request."""
-        return totals(
-            interval
-            for leg in self._legs
-            for interval in leg.intervals()
-            if not interval.sequence and interval.phase in BEFORE_REQUESTS
-        )
+        return joined(leg.spent(0, BEFORE_REQUESTS) for leg in self._legs if not leg.requests)
 
     def _closing(self) -> Closing:
         if self.ending is None:

@@ -5,8 +5,10 @@ What is unknown is left out, never 0.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any, Final
 from urllib.parse import unquote_plus, urlsplit
 
@@ -82,17 +84,16 @@ def connection_name(listener: Listener) -> str:
 def connection_attributes(record: ConnectionRecord, listener: Listener) -> Attributes:
     """Return the attributes of a connection span, all but those on its blocker."""
     accepted = record.accepted
-    found = listener_attributes(listener)
+    found = dict(_of_listener(listener))
     _put_address(found, names.NETWORK_PEER_ADDRESS, names.NETWORK_PEER_PORT, accepted.peer)
     _put_address(found, names.NETWORK_LOCAL_ADDRESS, names.NETWORK_LOCAL_PORT, accepted.local)
-    _put(found, names.CONNECTION_ID, accepted.cookie)
     found[names.CONNECTION_OUTCOME] = record.outcome
     found[names.CONNECTION_REQUESTS] = record.requests
-    found[names.SERVER_CLASS] = listener.server_class
-    _put(found, names.DISPATCH_KIND, record.dispatch)
-    _put(found, names.ACCEPT_QUEUE_DEPTH, accepted.depth)
-    _put(found, names.ACCEPT_QUEUE_LIMIT, accepted.limit)
-    _put(found, names.ERROR_TYPE, record.error)
+    found[names.CONNECTION_ID] = accepted.cookie
+    found[names.DISPATCH_KIND] = record.dispatch
+    found[names.ACCEPT_QUEUE_DEPTH] = accepted.depth
+    found[names.ACCEPT_QUEUE_LIMIT] = accepted.limit
+    found[names.ERROR_TYPE] = record.error
     if record.intervals_dropped:
         found[names.PHASE_DROPPED] = record.intervals_dropped
     found.update(phase_attributes(record.phases))
@@ -101,37 +102,52 @@ def connection_attributes(record: ConnectionRecord, listener: Listener) -> Attri
         protocol, _, version = record.tls.version.partition("v")
         found[names.TLS_PROTOCOL_NAME] = protocol.lower()
         found[names.TLS_PROTOCOL_VERSION] = version
-        _put(found, names.TLS_CIPHER, record.tls.cipher)
+        found[names.TLS_CIPHER] = record.tls.cipher
         found[names.TLS_RESUMED] = record.tls.resumed
-    return found
+    return {name: value for name, value in found.items() if value is not None}
+
+
+@functools.lru_cache(64)
+def _of_listener(listener: Listener) -> Attributes:
+    return {**listener_attributes(listener), names.SERVER_CLASS: listener.server_class}
 
 
 def phase_attributes(phases: Mapping[str, int]) -> Attributes:
     """Return nanoseconds by phase as `tcpwatch.phase.<phase>` in seconds."""
-    return {names.PHASE_PREFIX + phase: spent / 1e9 for phase, spent in phases.items()}
+    return {_PHASES[phase]: spent / 1e9 for phase, spent in phases.items()}
+
+
+_PHASES: Final = {phase: names.PHASE_PREFIX + phase for phase in names.PHASES}
 
 
 def _put_tcp(found: Attributes, accepted: Accepted, closing: Closing) -> None:
-    for name, micros in (
-        (names.TCP_HANDSHAKE_RTT, accepted.handshake_rtt_us),
-        (names.TCP_RTT, closing.rtt_us),
-        (names.TCP_RTT_VAR, closing.rtt_var_us),
-        (names.TCP_MIN_RTT, closing.min_rtt_us),
-        (names.TCP_BUSY, closing.busy_us),
-        (names.TCP_RWND_LIMITED, closing.rwnd_limited_us),
-        (names.TCP_SNDBUF_LIMITED, closing.sndbuf_limited_us),
-    ):
+    found[names.TCP_SYNACK_RETRANSMITS] = accepted.synack_retransmits
+    if accepted.handshake_rtt_us is not None:
+        found[names.TCP_HANDSHAKE_RTT] = accepted.handshake_rtt_us / 1e6
+    found.update(zip(_COUNTED, _counts(closing), strict=True))
+    for name, micros in zip(_TIMED, _micros(closing), strict=True):
         if micros is not None:
             found[name] = micros / 1e6
-    for name, count in (
-        (names.TCP_SYNACK_RETRANSMITS, accepted.synack_retransmits),
-        (names.TCP_RETRANSMITS, closing.retransmits),
-        (names.TCP_BYTES_RECEIVED, closing.bytes_received),
-        (names.TCP_BYTES_SENT, closing.bytes_sent),
-        (names.TCP_BYTES_ACKED, closing.bytes_acked),
-        (names.TCP_BYTES_UNACKED, closing.bytes_unacked),
-    ):
-        _put(found, name, count)
+
+
+_TIMES: Final = (
+    ("rtt_us", names.TCP_RTT),
+    ("rtt_var_us", names.TCP_RTT_VAR),
+    ("min_rtt_us", names.TCP_MIN_RTT),
+    ("busy_us", names.TCP_BUSY),
+    ("rwnd_limited_us", names.TCP_RWND_LIMITED),
+    ("sndbuf_limited_us", names.TCP_SNDBUF_LIMITED),
+)
+_COUNTS: Final = (
+    ("retransmits", names.TCP_RETRANSMITS),
+    ("bytes_received", names.TCP_BYTES_RECEIVED),
+    ("bytes_sent", names.TCP_BYTES_SENT),
+    ("bytes_acked", names.TCP_BYTES_ACKED),
+    ("bytes_unacked", names.TCP_BYTES_UNACKED),
+)
+_TIMED, _COUNTED = [name for _, name in _TIMES], [name for _, name in _COUNTS]
+_micros: Final = itemgetter(*(Closing._fields.index(field) for field, _ in _TIMES))
+_counts: Final = itemgetter(*(Closing._fields.index(field) for field, _ in _COUNTS))
 
 
 def request_attributes(request: Any, accepted: Accepted, settings: Settings) -> Attributes:
@@ -208,12 +224,20 @@ def split_host(host: str | None) -> tuple[str | None, int | None]:
     """Split a Host header into name and port; brackets of an IPv6 literal are taken off."""
     if not host:
         return None, None
+    # Mostly it is one of a few; what a client makes up is not remembered if it is long.
+    return _split_known(host) if len(host) < 100 else _split(host)
+
+
+def _split(host: str) -> tuple[str | None, int | None]:
     if host.startswith("["):
         name, _, rest = host[1:].partition("]")
         port = rest.removeprefix(":")
     else:
         name, _, port = host.rpartition(":") if ":" in host else (host, "", "")
     return name or None, int(port) if port.isdecimal() and len(port) < 6 else None
+
+
+_split_known: Final = functools.lru_cache(256)(_split)
 
 
 def _first(values: str | None) -> str | None:

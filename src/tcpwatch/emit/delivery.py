@@ -79,7 +79,11 @@ class Delivery:
 
     def watch_queue(self, processor: BatchSpanProcessor) -> None:
         """Hear of spans that the processor drops, because its queue is full."""
-        processor.on_end = _overheard(self._begin, processor.on_end)  # type: ignore[method-assign]
+        queue: Any = getattr(processor, "_batch_processor", None)
+        if callable(getattr(queue, "emit", None)):
+            queue.emit = _overheard(self._begin, queue.emit)
+        else:
+            processor.on_end = _overheard(self._begin, processor.on_end)  # type: ignore[method-assign]
 
     def watch_exports(self, exporter: Any) -> None:
         """Hear of each export; one that raises has failed, as it has for the SDK."""

@@ -162,7 +162,7 @@ class Spans:
             self._tracing.emit(
                 FinishedSpan(
                     phase,
-                    (trace_id, self._tracing.allocate()[1]),
+                    (trace_id, self._tracing.new_span_id()),
                     (parent_id, False),
                     (wall + start_ns, wall + end_ns),
                     self._places(listener).get(phase, _NOWHERE),

@@ -64,7 +64,7 @@ class Starter:
 
     def _ids(self, connection: Connection, exchange: Exchange, remote: SpanContext | None) -> Ids:
         """Give a span its ids and what it inherits; whether it is sampled is not in it yet."""
-        trace_id, span_id = self._tracing.allocate()
+        span_id = self._tracing.new_span_id()
         if remote is not None:
             state = tuple(remote.trace_state.items())
             flags = remote.trace_flags & RANDOM
@@ -72,6 +72,7 @@ class Starter:
         if exchange.sequence <= CHILDREN_OF_CONNECTION:
             accepted, state = connection.accepted, connection.trace_state or ()
             return Ids(accepted.trace_id, span_id, accepted.span_id, False, 0, state)
+        trace_id, _ = self._tracing.allocate()
         return Ids(trace_id, span_id, 0, False, self._tracing.root_flags, ())
 
     def _foreseen(

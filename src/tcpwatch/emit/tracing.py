@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, Tracer
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
-from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import SpanContext, SpanKind, TraceState
 
@@ -85,19 +86,30 @@ class Tracing:
                 self.sdk.sampler = _ScriptedSampler(inner, self.script)
                 self.sdk.id_generator = _ScriptedIds(self.sdk.id_generator, self.script)
             self.foreseen = Foreseen(inner.inner if isinstance(inner, _ScriptedSampler) else inner)
-            self.root_flags = RANDOM if self.sdk.id_generator.is_trace_id_random() else 0
+            ids = self.sdk.id_generator
+            self.root_flags = RANDOM if ids.is_trace_id_random() else 0
+            given = ids.inner if isinstance(ids, _ScriptedIds) else ids
+            # The SDK's own does just this.
+            self._random_ids = type(given) is RandomIdGenerator
         self.foreign: dict[int, trace.Span] = {}
         """With a foreign provider: the open connection spans by connection key."""
         self._home: Home | None = None
         self._looked_at: tuple[Any, ...] | None = None
         self._straight = self._encodes = False
+        self._queue: Callable[[LateSpan], None] | None = None
 
     def allocate(self) -> tuple[int, int]:
         """Return a new trace id and span id."""
-        if self.sdk is None:
+        if self.sdk is None or self._random_ids:
             return random.getrandbits(128) or 1, random.getrandbits(64) or 1
         ids = self.sdk.id_generator
         return ids.generate_trace_id(), ids.generate_span_id()
+
+    def new_span_id(self) -> int:
+        """Return a new span id."""
+        if self.sdk is None or self._random_ids:
+            return random.getrandbits(64) or 1
+        return self.sdk.id_generator.generate_span_id()
 
     def decide(self, trace_id: int, name: str, kind: SpanKind, attributes: Any) -> SamplingResult:
         """Ask the sampler as for a root span."""
@@ -130,8 +142,20 @@ class Tracing:
             return
         self._straight = processors is not None and not any(map(_wants_live_spans, processors))
         self._encodes = any(map(prepared.takes, processors or ()))
+        self._queue = self._only_queue(processors or ())
         # The SDK keeps them in a tuple, so other ones are another object.
         self._looked_at = processors if isinstance(processors, tuple) else None
+
+    def _only_queue(self, processors: Iterable[Any]) -> Callable[[LateSpan], None] | None:
+        """Return what takes finished spans, if that is one exporter of ours and nobody else.
+
+        On its way a span is looked at for its context, which otherwise nobody needs.
+        """
+        others = [one for one in processors if not getattr(type(one), "ignores_late_spans", False)]
+        if len(others) != 1 or not prepared.takes(others[0]):
+            return None
+        queue = getattr(others[0], "_batch_processor", None)
+        return getattr(queue, "emit", None)
 
     def open_foreign(self, key: int, name: str, start_ns: int) -> trace.Span:
         """Start a connection span by the API, at its first request; later calls return the same."""
@@ -151,7 +175,11 @@ class Tracing:
             home, tracer = self._home, self.sdk
             if home is None or home.resource is not tracer.resource:
                 home = self._home = Home(tracer.resource, tracer._span_limits)
-            tracer.span_processor.on_end(LateSpan(span, home, self._encodes))
+            late = LateSpan(span, home, self._encodes)
+            if self._queue is not None and late.encoded is not None:
+                self._queue(late)
+            else:
+                tracer.span_processor.on_end(late)
         else:
             self._scripted(span)
 

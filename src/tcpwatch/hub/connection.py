@@ -147,8 +147,10 @@ class Connection:
         self.sampled(flags, trace_state)
 
     def sampled(self, flags: int, trace_state: tuple[tuple[str, str], ...]) -> None:
-        """Note the head decision."""
-        self.marks.extend((kinds.SAMPLED, clock(), (flags, trace_state)))
+        """Note the head decision; it is made when a head was parsed, and noted before that is."""
+        exchange = self.exchange
+        now = exchange.head_ns if exchange is not None and self.stage == APP else 0
+        self.marks.extend((kinds.SAMPLED, now or clock(), (flags, trace_state)))
 
     def peer_sampled(self) -> None:
         """Note that another instrumentation's sampled span links to us: we must be exported."""
