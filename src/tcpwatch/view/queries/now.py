@@ -103,7 +103,10 @@ def depths(store: Store, server: int, begin: float, end: float) -> list[tuple[fl
 
 def _resources(store: Store, origins: set[int]) -> dict[int, Attributes]:
     return {
-        origin: decode.attributes(Resource.FromString(resource).attributes)
+        origin: {
+            **decode.attributes(Resource.FromString(resource).attributes),
+            "service.name": store.service(origin),
+        }
         for origin, resource in store.read(
             "SELECT id, resource FROM origins WHERE id IN (SELECT unnest(?::INTEGER[]))",
             [list(origins)],

@@ -76,11 +76,8 @@ def of_traces(
 
 
 def service_of(resource: Resource) -> str:
-    """Return a resource's `service.name`, "" if it has none."""
-    for pair in resource.attributes:
-        if pair.key == "service.name":
-            return pair.value.string_value[:_LONGEST_TEXT]
-    return ""
+    """Return a resource's `service.name`, safe to print and cut, "" if it has none."""
+    return text(decode.attributes(resource.attributes), "service.name")[:_LONGEST_TEXT]
 
 
 def whole(attributes: Attributes, name: str) -> int | None:
