@@ -1,4 +1,4 @@
-"""What tcpwatch warns of in a program under `tcpwatch run` reaches the viewer, and stderr as ever."""
+"""What tcpwatch warns of under `tcpwatch run` reaches the viewer, and stderr as ever."""
 
 from __future__ import annotations
 

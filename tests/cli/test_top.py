@@ -17,8 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pexpect
-import pyte
 import pytest
 
 from tcpwatch.view import now
@@ -27,6 +25,7 @@ from tcpwatch.view.recording import Recording
 from tcpwatch.view.store import Store
 from tcpwatch.view.viewer import Viewer
 from tests.cli.programs import environment, serving
+from tests.cli.terminal import Terminal
 from tests.live.harness import STRICT
 from tests.live.wire import LIMIT
 
@@ -158,53 +157,9 @@ def test_open_connections_are_by_phase_in_the_order_of_a_life() -> None:
 # -- in a terminal -------------------------------------------------------------------------------
 
 
-class Terminal:
-    """`tcpwatch top` in a terminal of 80 columns and 24 lines; `screen` is what a person sees."""
-
-    def __init__(self, *arguments: str) -> None:
-        self.raw = ""
-        self._screen = pyte.Screen(80, 24)
-        self._stream = pyte.Stream(self._screen)
-        self.child: pexpect.spawn[str] = pexpect.spawn(
-            TOP[0],
-            [*TOP[1:], *arguments],
-            env=environment({"TERM": "xterm-256color"}),
-            encoding="utf-8",
-            timeout=LIMIT,
-            dimensions=(24, 80),
-        )
-
-    @property
-    def screen(self) -> str:
-        return "\n".join(line.rstrip() for line in self._screen.display)
-
-    def wait(self, pattern: str) -> re.Match[str]:
-        """Wait until the screen shows this."""
-        deadline = time.monotonic() + LIMIT
-        while not (found := re.search(pattern, self.screen)):
-            assert time.monotonic() < deadline, f"never shown: {pattern} in\n{self.screen}"
-            try:
-                text = self.child.read_nonblocking(65536, 1)
-            except pexpect.TIMEOUT:
-                continue
-            self.raw += text
-            self._stream.feed(text)
-        return found
-
-    def endpoint(self) -> str:
-        return self.wait(r"http://127\.0\.0\.1:\d+")[0]
-
-    def end(self) -> tuple[int | None, int | None]:
-        """Wait for its end; return exit code and signal."""
-        self.child.expect(pexpect.EOF)
-        self.raw += self.child.before or ""
-        self.child.close()
-        return self.child.exitstatus, self.child.signalstatus
-
-
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
-    started = Terminal("--port", "0")
+    started = Terminal(*TOP, "--port", "0")
     yield started
     started.child.close(force=True)
 

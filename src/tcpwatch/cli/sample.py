@@ -25,7 +25,7 @@ LARGE = 12 * 1024 * 1024
 
 
 def application(pace: float) -> Flask:
-    """Return the application; `pace` scales the slow view's second."""
+    """Return the application; its slow view takes 2 s at a `pace` of 1."""
     app = Flask("sample")
 
     @app.get("/fast")
@@ -34,7 +34,7 @@ def application(pace: float) -> Flask:
 
     @app.get("/slow")
     def slow() -> str:
-        time.sleep(pace)
+        time.sleep(2 * pace)
         return "done after a while\n"
 
     @app.get("/work")
