@@ -27,6 +27,7 @@ from click.testing import CliRunner
 
 from bench.report import BLOCKS as OVERHEAD
 from bench.results import Results
+from examples import EXAMPLES
 from tcpwatch import names
 from tcpwatch.cli.commands import tcpwatch as command
 from tcpwatch.core.marks import Kind
@@ -35,7 +36,7 @@ from tcpwatch.settings import Settings
 from tcpwatch.view import glossary
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 BLOCK = re.compile(
     r"(?P<begin><!-- generated: (?P<name>[a-z: _]+) -->\n)(?P<body>.*?)"
     r"(?P<end><!-- end: (?P=name) -->)",
@@ -205,21 +206,6 @@ def symptom(name: str) -> str:
     return fenced(found) if found else ""
 
 
-def viewing() -> str:
-    """Return what the viewer says when it starts."""
-    line = [sys.executable, "-m", "tcpwatch", "view", "--port", "0", "--grpc-port", "0"]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        said = []
-        for words in process.stdout:
-            said.append(words.rstrip())
-            if words.startswith("Ctrl-C"):
-                break
-        process.terminate()
-    text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:4318", "\n".join(said))
-    return fenced("$ tcpwatch view\n" + re.sub(r"on port \d+", "on port 4317", text))
-
-
 @functools.cache
 def demo_output(seconds: float) -> str:
     """Run the demo, about so many seconds, and return what it prints on 80 columns."""
@@ -263,6 +249,11 @@ def _from(lines: list[str], pattern: str, how_many: int, *, hanging: bool = Fals
     raise LookupError(f"the demo says nothing like {pattern!r} any longer")
 
 
+def example(name: str) -> str:
+    """Return what a command prints, of examples.py."""
+    return fenced(EXAMPLES[name]())
+
+
 def without_numbers(text: str) -> str:
     """Return a text without what a second run would make different: numbers, ids, bars, breaks."""
     text = re.sub(r"(\.id +)[0-9a-f]+", r"\1N", text)
@@ -299,10 +290,8 @@ SOURCES: dict[str, Source] = {
     "chain": Source(chain),
     "timeline": Source(timeline),
     "help": Source(help_text),
-    "help demo": Source(lambda: help_text("demo")),
-    "help view": Source(lambda: help_text("view")),
-    "help report": Source(lambda: help_text("report")),
-    "viewing": Source(viewing, measured=True),
+    "example: report": Source(lambda: example("report")),
+    "example: sentences": Source(lambda: example("sentences")),
     "patched": Source(patched),
     "cost": Source(cost),
     "demo": Source(lambda: demo(QUICK_SECONDS), True, lambda: demo(USUAL_SECONDS)),
@@ -310,13 +299,22 @@ SOURCES: dict[str, Source] = {
 
 
 def source(name: str) -> Source:
-    """Return a block's source: `symptom: NAME` is probes.py's, `overhead: NAME` the benchmark's."""
+    """Return a block's source: `symptom: NAME` is probes.py's, `overhead: NAME` the benchmark's.
+
+    `example: NAME` is examples.py's, `help NAME` what a command says of itself.
+    """
     kind, _, which = name.partition(": ")
+    if name in SOURCES:
+        return SOURCES[name]
+    if kind == "example":
+        return Source(lambda: example(which), measured=True)
+    if name.startswith("help "):
+        return Source(lambda: help_text(name.removeprefix("help ")))
     if kind == "overhead":
         return Source(lambda: OVERHEAD[which](Results.load(ROOT / "docs" / "overhead.json")))
     if kind == "symptom":
         return Source(lambda: symptom(which), measured=True)
-    return SOURCES[name]
+    raise LookupError(f"nothing makes a block named {name!r}")
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
