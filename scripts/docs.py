@@ -290,6 +290,9 @@ SOURCES: dict[str, Source] = {
     "chain": Source(chain),
     "timeline": Source(timeline),
     "help": Source(help_text),
+    "viewer bench": Source(
+        lambda: fenced((ROOT / "docs" / "viewer-bench.txt").read_text().rstrip())
+    ),
     "example: report": Source(lambda: example("report")),
     "example: sentences": Source(lambda: example("sentences")),
     "patched": Source(patched),
