@@ -10,6 +10,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from tcpwatch import names
 from tcpwatch.view import decode, now
+from tcpwatch.view.connections import text
 from tcpwatch.view.queries.chosen import WAIT, nanoseconds
 from tcpwatch.view.signals import Attributes, Point
 from tcpwatch.view.store import Store
@@ -82,8 +83,13 @@ def warned(store: Store, server: now.Server) -> Warned | None:
     ):
         said = LogRecord.FromString(body).body.string_value
         if service == server.service and place in said:
-            return Warned(at / 1e9, said[:_LONGEST_WARNING])
+            return Warned(at / 1e9, _lines(said[:_LONGEST_WARNING]))
     return None
+
+
+def _lines(words: str) -> str:
+    """Return text without what would turn it round or move about in it, its lines kept."""
+    return "\n".join(text({"": line}, "") for line in words.split("\n"))
 
 
 def depths(store: Store, server: int, begin: float, end: float) -> list[tuple[float, int]]:
