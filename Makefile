@@ -27,9 +27,11 @@ browser: setup ## drive the viewer's page in a real Chromium; pictures go to .sh
 suites: python ## compare other people's test suites without tcpwatch and with it
 	@PYTHONPATH=scripts $(PYTHON) -m suites $(SUITES)
 
-bench: setup ## measure what it costs, beside OpenTelemetry's own instrumentation (15 minutes)
+bench: setup ## measure what it costs, beside OpenTelemetry's own instrumentation, and the viewer (20 minutes)
 	@.venv/bin/python -c 'import matplotlib' 2>/dev/null || .venv/bin/pip install -q -e '.[bench]'
+	@.venv/bin/python -c 'import playwright' 2>/dev/null || .venv/bin/pip install -q -e '.[browser]'
 	@PYTHONPATH=scripts .venv/bin/python -m bench $(if $(ROUNDS),--quick --rounds $(ROUNDS))
+	@PYTHONPATH=scripts .venv/bin/python -m bench_viewer $(if $(ROUNDS),--seconds 10)
 
 instructions: setup ## count instructions per request; fail if they grew by a tenth (minutes)
 	@PYTHONPATH=scripts .venv/bin/python -m bench.gate $(if $(ACCEPT),--accept)

@@ -27,6 +27,7 @@ from click.testing import CliRunner
 
 from bench.report import BLOCKS as OVERHEAD
 from bench.results import Results
+from examples import EXAMPLES
 from tcpwatch import names
 from tcpwatch.cli.commands import tcpwatch as command
 from tcpwatch.core import kinds
@@ -35,14 +36,14 @@ from tcpwatch.settings import Settings
 from tcpwatch.view import glossary
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 BLOCK = re.compile(
     r"(?P<begin><!-- generated: (?P<name>[a-z: _]+) -->\n)(?P<body>.*?)"
     r"(?P<end><!-- end: (?P=name) -->)",
     re.DOTALL,
 )
 QUICK_SECONDS = 3.0
-USUAL_SECONDS = 15.0
+USUAL_SECONDS = 18.0
 PATIENCE = 50.0
 
 
@@ -205,21 +206,6 @@ def symptom(name: str) -> str:
     return fenced(found) if found else ""
 
 
-def viewing() -> str:
-    """Return what the viewer says when it starts."""
-    line = [sys.executable, "-m", "tcpwatch", "view", "--port", "0", "--grpc-port", "0"]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        said = []
-        for words in process.stdout:
-            said.append(words.rstrip())
-            if words.startswith("Ctrl-C"):
-                break
-        process.terminate()
-    text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:4318", "\n".join(said))
-    return fenced("$ tcpwatch view\n" + re.sub(r"on port \d+", "on port 4317", text))
-
-
 @functools.cache
 def demo_output(seconds: float) -> str:
     """Run the demo, about so many seconds, and return what it prints on 80 columns."""
@@ -241,12 +227,12 @@ def demo(seconds: float) -> str:
     lines = demo_output(seconds).partition("What happened")[2].splitlines()
     parts = (
         _from(lines, r"^Act 1", 1),
-        _from(lines, r"^ - Client C ", 1, hanging=True),
         _from(lines, r"^ - Client B ", 1, hanging=True),
+        _from(lines, r"^ - Client C ", 1, hanging=True),
     )
     text = "$ make demo"
     for part in parts:
-        cut = part[0].startswith(("Act 1", " - Client B"))
+        cut = part[0].startswith("Act 1")
         gap = "\n...\n" if cut else "\n"
         text += gap + "\n".join(line.rstrip() for line in part)
     return fenced(text)
@@ -261,6 +247,11 @@ def _from(lines: list[str], pattern: str, how_many: int, *, hanging: bool = Fals
                 end += 1
             return lines[at:end]
     raise LookupError(f"the demo says nothing like {pattern!r} any longer")
+
+
+def example(name: str) -> str:
+    """Return what a command prints, of examples.py."""
+    return fenced(EXAMPLES[name]())
 
 
 def without_numbers(text: str) -> str:
@@ -299,10 +290,11 @@ SOURCES: dict[str, Source] = {
     "chain": Source(chain),
     "timeline": Source(timeline),
     "help": Source(help_text),
-    "help demo": Source(lambda: help_text("demo")),
-    "help view": Source(lambda: help_text("view")),
-    "help report": Source(lambda: help_text("report")),
-    "viewing": Source(viewing, measured=True),
+    "viewer bench": Source(
+        lambda: fenced((ROOT / "docs" / "viewer-bench.txt").read_text().rstrip())
+    ),
+    "example: report": Source(lambda: example("report")),
+    "example: sentences": Source(lambda: example("sentences")),
     "patched": Source(patched),
     "cost": Source(cost),
     "demo": Source(lambda: demo(QUICK_SECONDS), True, lambda: demo(USUAL_SECONDS)),
@@ -310,13 +302,22 @@ SOURCES: dict[str, Source] = {
 
 
 def source(name: str) -> Source:
-    """Return a block's source: `symptom: NAME` is probes.py's, `overhead: NAME` the benchmark's."""
+    """Return a block's source: `symptom: NAME` is probes.py's, `overhead: NAME` the benchmark's.
+
+    `example: NAME` is examples.py's, `help NAME` what a command says of itself.
+    """
     kind, _, which = name.partition(": ")
+    if name in SOURCES:
+        return SOURCES[name]
+    if kind == "example":
+        return Source(lambda: example(which), measured=True)
+    if name.startswith("help "):
+        return Source(lambda: help_text(name.removeprefix("help ")))
     if kind == "overhead":
         return Source(lambda: OVERHEAD[which](Results.load(ROOT / "docs" / "overhead.json")))
     if kind == "symptom":
         return Source(lambda: symptom(which), measured=True)
-    return SOURCES[name]
+    raise LookupError(f"nothing makes a block named {name!r}")
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -6,8 +6,12 @@ import gzip
 import os
 import random
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from tcpwatch import names
@@ -40,6 +44,33 @@ def batch(connections: int, begin: float, step: float, seed: int) -> bytes:
     scope.scope.name = names.SCOPE
     for number in range(connections):
         _connection(scope, begin + number * step, dice)
+    return gzip.compress(request.SerializeToString(), 1)
+
+
+def metrics(at: float) -> bytes:
+    """Return a gzipped export of one server's metrics, made `at` (seconds since the epoch)."""
+    request = ExportMetricsServiceRequest()
+    of_resource = request.resource_metrics.add()
+    _set(of_resource.resource, {"service.name": "busy", "service.instance.id": "1"})
+    scope = of_resource.scope_metrics.add()
+    scope.scope.name = names.SCOPE
+    for name, attribute, kinds in (
+        (names.M_LOOP_TIME, names.LOOP_STATE, names.LOOP_STATES),
+        (names.M_CONNECTION_ACTIVE, names.PHASE_NAME, names.PHASES),
+        (names.M_CONNECTION_OLDEST, names.PHASE_NAME, names.PHASES),
+        (names.M_QUEUE_DEPTH, "", ("",)),
+        (names.M_QUEUE_LIMIT, "", ("",)),
+        (names.M_LOOP_BUSY, "", ("",)),
+        (names.M_CONNECTION_ACCEPTED, "", ("",)),
+    ):
+        data = scope.metrics.add(name=name).sum
+        data.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+        for kind in kinds:
+            point = data.data_points.add(
+                start_time_unix_nano=1, time_unix_nano=int(at * 1e9), as_double=at
+            )
+            place: Values = {names.SERVER_ADDRESS: "127.0.0.1", names.SERVER_PORT: 5000}
+            _set(point, {**place, **({attribute: kind} if attribute else {})})
     return gzip.compress(request.SerializeToString(), 1)
 
 

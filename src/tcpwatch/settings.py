@@ -5,6 +5,7 @@ OTEL_* variables are the SDK's and are not repeated here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -24,17 +25,17 @@ def _switch(text: str) -> bool:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise ValueError("seconds, 0 or more")
-    return value
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) < float("inf"):
+            return float(text)
+    raise ValueError("seconds, 0 or more")
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError("a whole number, 0 or more")
-    return value
+    with contextlib.suppress(ValueError):
+        if int(text) >= 0:
+            return int(text)
+    raise ValueError("a whole number, 0 or more")
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import time
 import urllib.request
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 
 from tcpwatch import names
+from tcpwatch.cli.servers import SampleServer
 from tcpwatch.view.store import Store
 from tcpwatch.view.viewer import Viewer
-from tests.browser.conftest import Open, Serve
+from tests.browser.conftest import SHOTS, Open, Serve
 from tests.view.telemetry import Server, blocked
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}\u202e\x1b[2J'
@@ -290,3 +292,46 @@ def test_the_picture_is_complete_for_thousands_of_rows(serve: Serve, open_page: 
     assert spent < 33
     with urllib.request.urlopen(f"{viewer.address}/api/state", timeout=30) as answer:
         assert json.load(answer)["servers"][0]["connections"] == 2100
+
+
+def test_a_loop_that_is_stuck_is_shown_while_it_is(serve: Serve, open_page: Open) -> None:
+    """With its very first client: what is open, who waits, and what the server warns of."""
+    viewer = serve()
+    page = open_page(viewer.address)
+    with SampleServer("shop", viewer.address, ("--single",)) as server:
+        address = ("127.0.0.1", server.port())
+        clients = [socket.create_connection(address) for _ in range(3)]
+        page.wait_for_selector("#present.stuck")
+        page.locator("#present", has_text="The server warns").wait_for()
+        said = page.inner_text("#present")
+        assert re.search(r"The loop of shop on \S+ has not been back for \d", said)
+        assert "2 connections in the accept queue" in said
+        assert "1 in idle" in said
+        assert f"serving 127.0.0.1:{clients[0].getsockname()[1]}, in phase idle" in said
+        page.keyboard.press("2")
+        page.wait_for_selector("#gantt[data-open='1 idle'][data-deepest='2']")
+        assert page.evaluate("document.getElementById('gantt').picture.present.away.length") == 1
+        page.screenshot(path=SHOTS / "a-loop-that-is-stuck.png")
+        for client in clients:
+            client.close()
+        page.wait_for_selector("#present:not(.stuck)", state="attached")
+        page.wait_for_selector("#gantt[data-rows='3'][data-open='']")
+
+
+def test_what_a_stuck_server_tells_is_text_too(serve: Serve, open_page: Open) -> None:
+    """Its name, its phases and its warning; a stack is long and keeps its end in sight."""
+    viewer = serve()
+    shop = Server(viewer.store, HOSTILE)
+    shop.standing(time.time(), busy=5.0, depth=1, opened={HOSTILE: (1, 5.0)})
+    shop.log(time.time(), f"127.0.0.1:5000 {HOSTILE}\n" + f"  File {HOSTILE}\n" * 50 + "the end")
+    page = open_page(f"{viewer.address}/#/loop")
+    page.locator("#present", has_text="The server warns").wait_for()
+    assert page.locator("img[src=x]").count() == 0
+    assert page.inner_text("#present").count("alert(1)") > 50
+    hidden = page.evaluate(
+        """() => {
+            const stack = document.querySelector("#present pre");
+            return stack.scrollHeight - stack.clientHeight - stack.scrollTop;
+        }"""
+    )
+    assert hidden < 2

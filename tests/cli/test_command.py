@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 
 import pytest
@@ -9,13 +11,15 @@ from click.testing import CliRunner
 
 from tcpwatch import cli
 from tcpwatch.cli.commands import tcpwatch
+from tests.cli.programs import environment
+from tests.live.wire import LIMIT
 
 
 def test_the_help_names_every_command() -> None:
     """A person who types only the name learns what there is."""
     shown = CliRunner().invoke(tcpwatch, ["--help"])
     assert shown.exit_code == 0
-    assert "demo" in shown.output
+    assert all(f"\n  {name} " in shown.output for name in tcpwatch.commands)
 
 
 @pytest.mark.parametrize("seconds", ["0", "1000", "soon"])
@@ -36,3 +40,35 @@ def test_without_the_extra_the_command_says_what_to_install(
         cli.main()
     assert ended.value.code == 2
     assert "pip install 'tcpwatch[view]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", sorted(tcpwatch.commands))
+def test_every_command_documents_itself_to_the_end(name: str) -> None:
+    """What it does, an example, and what its exit codes mean, on 80 columns."""
+    shown = CliRunner().invoke(tcpwatch, [name, "--help"], prog_name="tcpwatch", terminal_width=80)
+    assert shown.exit_code == 0
+    assert "\nExamples:\n" in shown.output
+    assert re.search(r"\nExit codes:\n  \S+ +\S", shown.output)
+    assert max(map(len, shown.output.splitlines())) <= 80
+
+
+def test_a_shell_completes_commands_options_and_files() -> None:
+    """In a real bash, by the two lines that the docs give."""
+    script = """
+        eval "$(_TCPWATCH_COMPLETE=bash_source tcpwatch)"
+        complete -p tcpwatch
+        COMP_WORDS=(tcpwatch d); COMP_CWORD=1; _tcpwatch_completion tcpwatch; echo "${COMPREPLY[@]}"
+        COMPREPLY=(); COMP_WORDS=(tcpwatch report --h); COMP_CWORD=2; _tcpwatch_completion tcpwatch
+        echo "${COMPREPLY[@]}"
+    """
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    lines = done.stdout.splitlines()
+    assert "_tcpwatch_completion" in lines[0], done.stderr
+    assert lines[1:] == ["demo doctor", "--html --help"]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import urllib.request
 
 import psutil
 import pytest
+
+from tests.cli.terminal import Terminal
+from tests.live.wire import LIMIT
 
 SECONDS = 3
 COMMAND = [sys.executable, "-m", "tcpwatch", "demo", "--seconds", str(SECONDS)]
@@ -56,6 +61,27 @@ def test_the_demo_says_that_threads_do_not_help_against_a_silent_tls_client(told
 def test_the_demo_compares_one_thread_with_many(told: str) -> None:
     """The same clients, so the difference is the server's."""
     assert re.search(r"The same clients, the longest wait: \S+ m?s with one thread", told)
+
+
+def test_in_a_terminal_it_ends_with_the_sentence_and_the_page_that_begins_with_it() -> None:
+    """Whoever has never seen tcpwatch is led there: by the last screen, and by the page's first."""
+    terminal = Terminal(*COMMAND)
+    try:
+        terminal.wait(r"act 1 of \d")
+        address = terminal.wait(r"With pictures: (http://127\.0\.0\.1:\d+)")[1]
+        screen = " ".join(terminal.screen.split())
+        said = re.search(r"Client B at .* busy with client A at \S+ \(GET /slow\)", screen)
+        assert said, screen
+        with urllib.request.urlopen(f"{address}/api/state", timeout=LIMIT) as answer:
+            server = next(one for one in json.load(answer)["servers"] if "one" in one["service"])
+        with urllib.request.urlopen(
+            f"{address}/api/findings?server={server['id']}", timeout=LIMIT
+        ) as answer:
+            assert json.load(answer)["sentences"][0]["text"].startswith(said[0])
+        terminal.child.sendintr()
+        assert terminal.end() == (0, None)
+    finally:
+        terminal.child.close(force=True)
 
 
 def test_an_interrupted_demo_leaves_no_process_behind() -> None:

@@ -64,7 +64,7 @@ def test_what_is_wrong_is_in_the_exit_code_and_in_the_last_line() -> None:
     """Also when it is the whole environment that is."""
     told = doctor({"TCPWATCH_STALL": "soon\x1b[31m", "OTEL_SDK_DISABLED": "true"})
     assert told.returncode == 1
-    assert told.stdout.splitlines()[-1].startswith("4 wrong: settings, OTEL_SDK_DISABLED, traces")
+    assert told.stdout.splitlines()[-1].startswith("4 wrong: TCPWATCH_STALL, watching, traces")
     assert "\x1b" not in told.stdout
 
 
@@ -118,18 +118,73 @@ def test_parts_of_opentelemetry_that_do_not_fit_are_wrong(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("env", "about", "cure"),
     [
-        ({"TCPWATCH_STALL": "soon"}, "settings", "correct it"),
+        ({"TCPWATCH_STALL": "soon"}, "TCPWATCH_STALL", "unset it for 1.0"),
+        ({"TCPWATCH_EXCLUDED_URLS": "/a,("}, "TCPWATCH_EXCLUDED_URLS", "unset it for none"),
         ({"TCPWATCH_STAL": "1"}, "TCPWATCH_STAL", "did you mean TCPWATCH_STALL?"),
         ({"TCPWATCH_XYZ": "1"}, "TCPWATCH_XYZ", "unset it"),
-        ({"OTEL_SDK_DISABLED": "True"}, "OTEL_SDK_DISABLED", "unset OTEL_SDK_DISABLED"),
+        ({"OTEL_SDK_DISABLED": "True"}, "watching", "unset OTEL_SDK_DISABLED"),
         ({"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "a, *"}, "instrument", "tcpwatch run"),
-        ({"OTEL_METRIC_EXPORT_INTERVAL": "1s"}, "interval", "correct it"),
+        ({"OTEL_METRIC_EXPORT_INTERVAL": "1s"}, "OTEL_METRIC_EXPORT_INTERVAL", "correct it"),
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "-1"}, "OTEL_BSP_MAX_QUEUE_SIZE", "correct it"),
+        ({"OTEL_TRACES_SAMPLER": "often"}, "OTEL_TRACES_SAMPLER", "correct it"),
+        ({"OTEL_TRACES_EXPORTER": "jaeger"}, "OTEL_TRACES_EXPORTER", "correct it"),
+        ({"OTEL_PROPAGATORS": "b3"}, "OTEL_PROPAGATORS", "correct it"),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "a"}, "OTEL_RESOURCE_ATTRIBUTES", "correct it"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http"}, "OTEL_EXPORTER_OTLP_PROTOCOL", "correct it"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector"}, "OTEL_EXPORTER_OTLP_ENDPOINT", "correct"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "1s"}, "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "corr"),
+        ({"OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/file"}, "OTEL_EXPORTER_OTLP_CERTIFICATE", "corr"),
+        ({"OTEL_EXPORTER_OTLP_ENDPONT": "x"}, "OTEL_EXPORTER_OTLP_ENDPONT", "_ENDPOINT?"),
     ],
 )
 def test_a_wrong_setting_has_a_cure(env: dict[str, str], about: str, cure: str) -> None:
     """Each in words of its own."""
     (wrong,) = [one for one in configured.check(env) if one.grade is Grade.WRONG]
     assert (wrong.about, cure in wrong.cure) == (about, True), wrong
+
+
+SOUND = {
+    "TCPWATCH_STALL": "0.5",
+    "TCPWATCH_INCLUDE": "5000",
+    "OTEL_SERVICE_NAME": "shop",
+    "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+    "OTEL_TRACES_SAMPLER_ARG": "0.1",
+    "OTEL_TRACES_EXPORTER": "otlp, console",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317",
+    "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "2.5",
+    "OTEL_BSP_SCHEDULE_DELAY": "500",
+    "OTEL_PYTHON_EXCLUDED_URLS": "healthz,metrics$",
+    "OTEL_PYTHON_LOG_CORRELATION": "true",
+}
+
+
+def test_every_setting_is_told_with_its_value() -> None:
+    """Also those that are sound, so that a person sees what is in force."""
+    found = graded(configured.check(SOUND))
+    assert {name: found[name].grade for name in SOUND} == dict.fromkeys(SOUND, Grade.OK)
+    assert all(value in found[name].words for name, value in SOUND.items())
+    assert "warn" in found["TCPWATCH_STALL"].words
+
+
+def test_a_variable_that_nobody_reads_is_no_error() -> None:
+    """It may be of something that is not known here."""
+    found = graded(configured.check({"OTEL_JAVA_AGENT": "1"}))
+    assert found["OTEL_JAVA_AGENT"].grade is Grade.ABSENT
+
+
+def test_secrets_are_not_told() -> None:
+    """The output is there to be sent to others."""
+    found = graded(
+        configured.check(
+            {
+                "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Basic abc,x-team=web",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "https://me:secret@collector/",
+            }
+        )
+    )
+    assert found["OTEL_EXPORTER_OTLP_HEADERS"].words == "authorization=…, x-team=…"
+    assert found["OTEL_EXPORTER_OTLP_ENDPOINT"].words == "https://…@collector/"
 
 
 def test_an_empty_environment_is_healthy() -> None:

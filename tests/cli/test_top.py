@@ -17,14 +17,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pexpect
-import pyte
 import pytest
 
-from tcpwatch.cli.live import now
+from tcpwatch.view import now
 from tcpwatch.view.receiver import Receiver
 from tcpwatch.view.recording import Recording
+from tcpwatch.view.store import Store
+from tcpwatch.view.viewer import Viewer
 from tests.cli.programs import environment, serving
+from tests.cli.terminal import Terminal
 from tests.live.harness import STRICT
 from tests.live.wire import LIMIT
 
@@ -130,10 +131,10 @@ def test_rates_are_those_of_the_last_two_exports() -> None:
     recording = Recording()
     with Receiver(recording) as receiver:
         send(receiver.endpoint, metrics(at=100.0, accepted=10, idle=80.0))
-        (first,) = now.servers(recording)
+        (first,) = now.servers(recording.history(*now.METRICS))
         assert (first.every, first.rate, first.loop) == (None, None, {})
         send(receiver.endpoint, metrics(at=102.0, accepted=30, idle=80.5))
-    (server,) = now.servers(recording)
+    (server,) = now.servers(recording.history(*now.METRICS))
     assert (server.name, server.heard, server.every) == ("shop 127.0.0.1:5000", 102.0, 2.0)
     assert server.rate == pytest.approx(10.0)
     assert server.loop == pytest.approx({"inline": 0.75, "idle": 0.25})
@@ -145,7 +146,7 @@ def test_open_connections_are_by_phase_in_the_order_of_a_life() -> None:
     recording = Recording()
     with Receiver(recording) as receiver:
         send(receiver.endpoint, metrics(at=1.0))
-    (server,) = now.servers(recording)
+    (server,) = now.servers(recording.history(*now.METRICS))
     assert [(one.phase, one.count, one.oldest) for one in server.open] == [
         ("idle", 1, 1.5),
         ("app", 2, 1.5),
@@ -156,53 +157,9 @@ def test_open_connections_are_by_phase_in_the_order_of_a_life() -> None:
 # -- in a terminal -------------------------------------------------------------------------------
 
 
-class Terminal:
-    """`tcpwatch top` in a terminal of 80 columns and 24 lines; `screen` is what a person sees."""
-
-    def __init__(self, *arguments: str) -> None:
-        self.raw = ""
-        self._screen = pyte.Screen(80, 24)
-        self._stream = pyte.Stream(self._screen)
-        self.child: pexpect.spawn[str] = pexpect.spawn(
-            TOP[0],
-            [*TOP[1:], *arguments],
-            env=environment({"TERM": "xterm-256color"}),
-            encoding="utf-8",
-            timeout=LIMIT,
-            dimensions=(24, 80),
-        )
-
-    @property
-    def screen(self) -> str:
-        return "\n".join(line.rstrip() for line in self._screen.display)
-
-    def wait(self, pattern: str) -> re.Match[str]:
-        """Wait until the screen shows this."""
-        deadline = time.monotonic() + LIMIT
-        while not (found := re.search(pattern, self.screen)):
-            assert time.monotonic() < deadline, f"never shown: {pattern} in\n{self.screen}"
-            try:
-                text = self.child.read_nonblocking(65536, 1)
-            except pexpect.TIMEOUT:
-                continue
-            self.raw += text
-            self._stream.feed(text)
-        return found
-
-    def endpoint(self) -> str:
-        return self.wait(r"http://127\.0\.0\.1:\d+")[0]
-
-    def end(self) -> tuple[int | None, int | None]:
-        """Wait for its end; return exit code and signal."""
-        self.child.expect(pexpect.EOF)
-        self.raw += self.child.before or ""
-        self.child.close()
-        return self.child.exitstatus, self.child.signalstatus
-
-
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
-    started = Terminal("--port", "0")
+    started = Terminal(*TOP, "--port", "0")
     yield started
     started.child.close(force=True)
 
@@ -346,22 +303,34 @@ def answering(answer: Callable[[str], bytes | None]) -> Iterator[str]:
         server.server_close()
 
 
-def viewer(path: str) -> bytes | None:
-    if path == "/api/state":
-        return b'{"servers": []}'
-    if path.startswith("/api/export?since="):
-        return json.dumps(metrics(at=time.time())).encode() + b"\n"
-    return None
+@pytest.fixture
+def viewer() -> Iterator[str]:
+    with Store() as store, Viewer(store, port=0) as serving:
+        yield serving.address
 
 
-def test_a_viewer_on_the_port_is_asked_instead() -> None:
-    """Found by itself, or named by its address."""
-    with answering(viewer) as address:
-        for arguments in ((address,), ("--port", address.rpartition(":")[2])):
-            with piped(*arguments) as top:
-                told, said = top.communicate(timeout=LIMIT)
-            assert (top.returncode, said) == (0, "")
-            assert "shop 127.0.0.1:5000" in told
+def test_a_viewer_on_the_port_is_asked_instead(viewer: str) -> None:
+    """Found by itself, or named by its address; with the rates that our own door would have."""
+    began = time.time()
+    for second in range(2):
+        send(viewer, metrics(at=began + second, accepted=second, idle=began))
+    for arguments in ((viewer,), ("--port", viewer.rpartition(":")[2])):
+        with piped(*arguments) as top:
+            told, said = top.communicate(timeout=LIMIT)
+        assert (top.returncode, said) == (0, "")
+        assert re.search(r"^shop 127\.0\.0\.1:5000 +1 accepted, 1\.0/s, heard", told, re.MULTILINE)
+        assert re.search(r"^  loop +inline 100%", told, re.MULTILINE)
+
+
+def test_a_viewer_is_not_asked_for_all_that_it_has(viewer: str) -> None:
+    """A second's answer is as long after a thousand exports as after two."""
+    began, length = time.time() - 500, {}
+    for export in range(500):
+        send(viewer, metrics(at=began + export))
+        if export in (1, 499):
+            with urllib.request.urlopen(f"{viewer}/api/now", timeout=LIMIT) as answer:
+                length[export] = len(answer.read())
+    assert length[499] < length[1] * 1.1
 
 
 def test_a_port_of_somebody_else_is_said() -> None:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tcpwatch import names
 from tcpwatch.view.store import Store
@@ -59,6 +67,27 @@ def tcpwatch(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+class Posting:
+    """Sends spans to a viewer, each request acknowledged before it returns."""
+
+    def __init__(self, address: str) -> None:
+        self._connection = http.client.HTTPConnection(address.partition("//")[2], timeout=30)
+
+    def add_traces(self, request: ExportTraceServiceRequest) -> int:
+        headers = {"Content-Type": "application/x-protobuf"}
+        self._connection.request("POST", "/v1/traces", request.SerializeToString(), headers)
+        answer = self._connection.getresponse()
+        answer.read()
+        assert answer.status == 200
+        return 0
+
+    def add_metrics(self, _: ExportMetricsServiceRequest) -> int:
+        raise NotImplementedError
+
+    def add_logs(self, _: ExportLogsServiceRequest) -> int:
+        raise NotImplementedError
+
+
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
     """A file in which client B waited for client A."""
@@ -85,6 +114,45 @@ def test_the_viewer_ends_in_peace_and_its_file_is_whole(
         assert process.stderr.read() == ""
     with Store(kept) as store:
         assert store.read("SELECT count(*) FROM connections") == [(2,)]
+
+
+def test_what_was_acknowledged_is_in_the_file_after_a_kill(tmp_path: Path) -> None:
+    """Sent over HTTP until somebody kills the viewer in the middle of it."""
+    kept = tmp_path / "kept.db"
+    acknowledged = 0
+    with viewing("--db", str(kept)) as (process, address):
+        killer = threading.Timer(1.5, process.kill)
+        killer.start()
+        sender = Server(Posting(address))
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            for number in range(1, 100_000):
+                sender.connection(number, {names.APP: 1.0})
+                acknowledged = number
+        killer.join()
+        assert process.wait(30) == -signal.SIGKILL
+    with Store(kept) as store:
+        ((there,),) = store.read("SELECT count(*) FROM connections")
+    assert acknowledged > 10
+    # The one that was in the making may be there, too.
+    assert there in (acknowledged, acknowledged + 1)
+
+
+def test_what_strangers_sent_cannot_reach_a_terminal(tmp_path: Path) -> None:
+    """A service, an agent and a path are anybody's to choose."""
+    hostile = "\x1b]0;owned\x07[bold]"
+    path = tmp_path / "hostile.db"
+    with Store(path) as store:
+        shop = Server(store, hostile)
+        shop.connection(1, {names.APP: 1.0})
+        shop.request(1, "/" + hostile, parent=1, agent=hostile)
+        shop.connection(
+            2, {names.ACCEPT_QUEUE: 0.9}, start=0.1, link=1, blocked_by__activity="inline"
+        )
+    told = tcpwatch("report", str(path))
+    assert told.returncode == 0, told.stderr
+    assert "\x1b" not in told.stdout
+    assert "\x07" not in told.stdout
+    assert "?]0;owned?[bold]" in told.stdout
 
 
 def test_a_taken_port_a_foreign_file_and_a_missing_one_are_sentences(tmp_path: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tcpwatch import names
@@ -119,6 +123,62 @@ class Server:
                 names.USER_AGENT_ORIGINAL: agent,
             },
         )
+
+    def standing(
+        self,
+        at: float,
+        *,
+        busy: float = 0.0,
+        depth: int = 0,
+        opened: dict[str, tuple[int, float]] | None = None,
+        accepted: int = 0,
+        instance: str = "1",
+    ) -> None:
+        """One export, made `at` (seconds since the epoch); `opened` by phase: how many, oldest."""
+        request = ExportMetricsServiceRequest()
+        of_resource = request.resource_metrics.add()
+        of_resource.resource.attributes.extend(
+            pairs({"service.name": self.service, "service.instance.id": instance})
+        )
+        scope = of_resource.scope_metrics.add()
+        scope.scope.name = names.SCOPE
+
+        def point(points: Any, value: float, **more: str) -> None:
+            place: dict[str, Plain] = {names.SERVER_ADDRESS: "127.0.0.1", names.SERVER_PORT: 5000}
+            named = {key.replace("__", "."): text for key, text in more.items()}
+            points.add(
+                time_unix_nano=int(at * SECOND),
+                start_time_unix_nano=SECOND,
+                as_double=value,
+                attributes=pairs({**place, **named}),
+            )
+
+        for name, value in (
+            (names.M_LOOP_BUSY, busy),
+            (names.M_QUEUE_DEPTH, depth),
+            (names.M_QUEUE_LIMIT, 128),
+        ):
+            point(scope.metrics.add(name=name).gauge.data_points, value)
+        total = scope.metrics.add(name=names.M_CONNECTION_ACCEPTED).sum
+        total.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+        point(total.data_points, accepted)
+        active = scope.metrics.add(name=names.M_CONNECTION_ACTIVE)
+        oldest = scope.metrics.add(name=names.M_CONNECTION_OLDEST)
+        for phase, (many, age) in (opened or {}).items():
+            point(active.sum.data_points, many, tcpwatch__phase__name=phase)
+            point(oldest.gauge.data_points, age, tcpwatch__phase__name=phase)
+        self.store.add_metrics(request)
+
+    def log(self, at: float, text: str, *, logger: str = names.SCOPE) -> None:
+        """One record of a logger."""
+        request = ExportLogsServiceRequest()
+        of_resource = request.resource_logs.add()
+        of_resource.resource.attributes.extend(pairs({"service.name": self.service}))
+        scope = of_resource.scope_logs.add()
+        scope.scope.name = logger
+        record = scope.log_records.add(time_unix_nano=int(at * SECOND))
+        record.body.string_value = text
+        self.store.add_logs(request)
 
     def total(self, name: str, value: float, **attributes: str) -> None:
         """A cumulative sum of one series."""

@@ -17,7 +17,7 @@ from tcpwatch.cli.clients import (
     together,
 )
 
-USUAL_SECONDS = 15.0
+USUAL_SECONDS = 18.0
 
 BACKLOG = 16
 BURST = 50
@@ -65,22 +65,22 @@ def _everyday(pace: float) -> list[Step]:
             in_turn(*[asks("early client", "/fast")] * 5),
         ),
         Step(
-            f"Client A asks for a page that takes {pace:.1f} s. Client B comes a moment later and "
-            "wants one that takes no time. A third loses patience.",
-            1.1 * pace,
+            f"Client A asks for a page that takes {2 * pace:.1f} s. Client B comes a moment later "
+            "and wants one that takes no time. A third loses patience.",
+            2.1 * pace,
             together(
                 asks("client A", "/slow"),
-                later(0.1 * pace, asks("client B", "/fast")),
-                later(0.2 * pace, gives_up("impatient client", "/fast", 0.4 * pace)),
+                later(0.2 * pace, asks("client B", "/fast")),
+                later(0.4 * pace, gives_up("impatient client", "/fast", 0.8 * pace)),
             ),
         ),
         Step(
-            f"A browser connects ahead of time and says nothing for {2 * pace:.1f} s. Clients C "
+            f"A browser connects ahead of time and says nothing for {1.6 * pace:.1f} s. Clients C "
             "and D come behind it.",
-            2.1 * pace,
+            1.7 * pace,
             together(
-                says_nothing(2 * pace),
-                later(0.1 * pace, asks("client C", "/fast")),
+                says_nothing(1.6 * pace),
+                later(0.2 * pace, asks("client C", "/fast")),
                 later(0.6 * pace, asks("client D", "/fast")),
             ),
         ),

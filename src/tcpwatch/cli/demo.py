@@ -16,6 +16,7 @@ from tcpwatch.cli.pictures import indented
 from tcpwatch.cli.servers import SampleServer, ServerFailedError
 from tcpwatch.view.findings import Findings, find
 from tcpwatch.view.queries.chosen import Chosen
+from tcpwatch.view.sentences import sentences
 from tcpwatch.view.store import Store
 from tcpwatch.view.viewer import Viewer
 
@@ -60,7 +61,7 @@ def run(console: Console, seconds: float, *, stay: bool) -> bool:
         story.tell(console, told, spans, series)
         story.own(console)
         if stay:
-            _stay(console, viewer)
+            _stay(console, viewer, told[0].findings)
     return all(one.findings.connections for one in told)
 
 
@@ -77,9 +78,12 @@ def _findings(store: Store, service: str) -> Findings:
     return find(store, Chosen(server=server))
 
 
-def _stay(console: Console, viewer: Viewer) -> None:
+def _stay(console: Console, viewer: Viewer, findings: Findings) -> None:
+    """Keep the page; the last thing on screen is where it is and what it begins with."""
     console.rule("In the browser")
-    console.print(f"All of it with pictures: {viewer.address}   (Ctrl-C ends it)", style="bold")
+    for first in sentences(findings)[:1]:
+        console.print(indented(str(first), console.width, ""), markup=False)
+    console.print(f"With pictures: {viewer.address}   (Ctrl-C ends it)", style="bold")
     with contextlib.suppress(KeyboardInterrupt):
         threading.Event().wait()
 

@@ -18,13 +18,14 @@ from werkzeug import serving
 
 import tcpwatch
 from tcpwatch.cli import anonymous_tls
+from tcpwatch.cli.launch import log
 
 LARGE = 12 * 1024 * 1024
 """Bytes of /large: more than the kernel buffers between the server and a client that is slow."""
 
 
 def application(pace: float) -> Flask:
-    """Return the application; `pace` scales the slow view's second."""
+    """Return the application; its slow view takes 2 s at a `pace` of 1."""
     app = Flask("sample")
 
     @app.get("/fast")
@@ -33,7 +34,7 @@ def application(pace: float) -> Flask:
 
     @app.get("/slow")
     def slow() -> str:
-        time.sleep(pace)
+        time.sleep(2 * pace)
         return "done after a while\n"
 
     @app.get("/work")
@@ -59,6 +60,7 @@ def main() -> None:
     parser.add_argument("--pace", type=float, default=1.0)
     chosen = parser.parse_args()
 
+    log.export()
     tcpwatch.install()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     # Flask offers no other way to the size of the accept queue.

@@ -103,6 +103,7 @@ def _environment(service: str, endpoint: str) -> dict[str, str]:
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_METRIC_EXPORT_INTERVAL": "1000",
         "OTEL_BSP_SCHEDULE_DELAY": "500",
+        "OTEL_LOGS_EXPORTER": "otlp",
         # A proxy of the user's is not for the loopback.
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",

@@ -131,8 +131,9 @@ def _phases(console: Console, acts: Sequence[Told]) -> None:
         console,
         "Where the time of a connection goes",
         f"Per connection, {first.title}: how many had this part, its length in the middle (half "
-        "were shorter), for 95 of 100, and at most; in the last column the longest with "
-        f"{acts[1].short if len(acts) > 1 else 'another server'}.",
+        "were shorter), for 95 of 100, and at most"
+        + "".join(f"; in the last column the longest with {one.short}" for one in acts[1:2])
+        + ".",
     )
     table = _table("part", "how many", "half", "95 %", "longest", *(one.short for one in acts[1:2]))
     for phase, spread in first.findings.phases.items():

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _REFRESH = 1.0
 _SECOND = 2.0
-_LATEST = 5
 
 
 @click.command(
@@ -71,37 +70,31 @@ def top(url: str | None, host: str, port: int, once: bool, wait: float) -> None:
 
 
 def _print(console: Console, source: Source, wait: float) -> None:
-    from tcpwatch.cli.live import now
     from tcpwatch.cli.live.picture import picture
 
-    if not source.wait(lambda recording: bool(now.servers(recording)), wait):
+    if not source.wait(lambda seen: bool(seen.servers), wait):
         raise click.ClickException(
             f"no server has sent metrics to {source.where} within {wait:g} s. They come every 60 s"
             " unless OTEL_METRIC_EXPORT_INTERVAL (ms) says otherwise."
         )
     # Rates need a second export; one that is not live is not waited for.
-    source.wait(lambda recording: any(one.every for one in now.servers(recording)), _SECOND)
-    recording = source.recording
-    shown = now.servers(recording), now.ended(recording, _LATEST)
+    source.wait(lambda seen: any(one.every for one in seen.servers), _SECOND)
     with console.capture() as captured:
-        console.print(picture(console, source.where, *shown, time.time()))
+        console.print(picture(console, source.where, source.look(), time.time()))
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _watch(console: Console, source: Source) -> None:
     from rich.live import Live
 
-    from tcpwatch.cli.live import now
     from tcpwatch.cli.live.keys import keys
     from tcpwatch.cli.live.picture import picture
 
     with keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
         hint = "q quits" if pressed is not None else "Ctrl-C quits"
         while True:
-            source.poll()
-            recording = source.recording
-            shown = now.servers(recording), now.ended(recording, _LATEST)
-            live.update(picture(console, source.where, *shown, time.time(), hint), refresh=True)
+            shown = picture(console, source.where, source.look(), time.time(), hint)
+            live.update(shown, refresh=True)
             if pressed is None:
                 time.sleep(_REFRESH)
             elif pressed(_REFRESH) in ("q", "Q"):

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
@@ -60,10 +61,10 @@ class Recording:
         with self._changed:
             return list(self._latest.values())
 
-    def history(self, name: str) -> list[Point]:
-        """Return every kept point of the metric `name`, in order of arrival."""
+    def history(self, *names: str) -> list[Point]:
+        """Return every kept point of the metrics of these names, in order of arrival."""
         with self._changed:
-            return [point for point in self._history if point.name == name]
+            return [point for point in self._history if point.name in names]
 
     def add_traces(self, request: ExportTraceServiceRequest) -> int:
         """Store the request's spans and return how many were refused for an invalid id."""
@@ -87,6 +88,10 @@ class Recording:
             for _ in range(len(self._latest) - (self._history.maxlen or 0)):
                 del self._latest[next(iter(self._latest))]
             self._changed.notify_all()
+        return 0
+
+    def add_logs(self, request: ExportLogsServiceRequest) -> int:
+        """Take the request's log records, keep none, and return how many were refused: none."""
         return 0
 
     def wait_until(self, predicate: Callable[[Recording], bool], timeout: float) -> bool:

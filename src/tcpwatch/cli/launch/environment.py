@@ -9,9 +9,14 @@ from typing import Final
 
 BOOTSTRAP: Final = Path(__file__).with_name("bootstrap")
 
-LIVE: Final = {"OTEL_METRIC_EXPORT_INTERVAL": "1000", "OTEL_BSP_SCHEDULE_DELAY": "500"}
-"""Milliseconds between two exports. The SDK's (60 s, 5 s) are for a collector of many programs;
-who has named no endpoint looks at one program on this machine, and wants to see it live."""
+LIVE: Final = {
+    "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+    "OTEL_BSP_SCHEDULE_DELAY": "500",
+    "OTEL_LOGS_EXPORTER": "otlp",
+}
+"""Milliseconds between two exports, and our warnings with them. The SDK's (60 s, 5 s) are for a
+collector of many programs; who has named no endpoint looks at one program on this machine, and
+wants to see it live."""
 
 
 def watched(environ: Mapping[str, str], viewer: str = "") -> dict[str, str]:

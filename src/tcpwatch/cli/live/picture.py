@@ -9,17 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from tcpwatch.cli import pictures
-from tcpwatch.cli.live.now import Server
+from tcpwatch.cli.live.sources import Seen
 from tcpwatch.view import glossary
-from tcpwatch.view.connections import Connection
+from tcpwatch.view.now import Ended, Server
 from tcpwatch.view.sentences import duration
 
 _GAUGE = 30
 _SLOW = 5.0
 """Seconds between exports from which on a live picture is not live."""
-
-_BUSY = 1.0
-"""Seconds away from select from which on the loop is stuck, in red."""
 
 _VISIBLE = 0.005
 """Share of the loop's time below which a state is not worth its words."""
@@ -30,8 +27,7 @@ _QUIET = "bright_black"
 def picture(
     console: Console,
     where: str,
-    servers: Sequence[Server],
-    latest: Sequence[Connection],
+    seen: Seen,
     now: float,
     hint: str = "",
 ) -> RenderableType:
@@ -40,8 +36,7 @@ def picture(
     Args:
         console: for its width and its encoding.
         where: where the data come from.
-        servers: as they stand.
-        latest: connections that have ended.
+        seen: how the servers stand, and what ended lately.
         now: seconds since the epoch.
         hint: what the keys do.
     """
@@ -51,12 +46,12 @@ def picture(
     title = Text("tcpwatch top  ", style="bold").append(where, style=_QUIET)
     head.add_row(title, Text(hint, style=_QUIET))
     parts: list[RenderableType] = [head]
-    if not servers:
+    if not seen.servers:
         parts.append(Text(_nothing_yet(where)))
-    for server in servers:
+    for server in seen.servers:
         parts += [Text(), *_server(console, server, now)]
-    if latest:
-        parts += [Text(), Text("Ended lately", style="bold"), _ended(latest)]
+    if seen.ended:
+        parts += [Text(), Text("Ended lately", style="bold"), _ended(seen.ended)]
     return Group(*parts)
 
 
@@ -104,7 +99,7 @@ def _loop(server: Server) -> Text:
     shares = "  ".join(f"{state} {share:.0%}" for state, share in seen)
     shown = Text(shares or "no figures before the second export")
     if server.busy:
-        style = "bold red" if server.busy >= _BUSY else "yellow"
+        style = "bold red" if server.stuck else "yellow"
         shown.append(f"  busy for {duration(server.busy)} now", style=style)
     return shown
 
@@ -135,14 +130,14 @@ def _phases(server: Server) -> RenderableType:
     return table
 
 
-def _ended(latest: Sequence[Connection]) -> RenderableType:
+def _ended(latest: Sequence[Ended]) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
     for name in ("peer", "outcome", "seconds", "wait"):
         justify: JustifyMethod = "right" if name == "seconds" else "left"
         table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis")
     for one in latest:
-        wait = one.queue_wait
-        waited = "" if wait is None or wait < 0.001 else f"{duration(wait)} of it in the queue"
-        cells = (f"  {one.peer}", one.outcome, duration(one.span.duration), waited)
+        wait = one.wait or 0.0
+        waited = f"{duration(wait)} of it in the queue" if wait >= 0.001 else ""
+        cells = (f"  {one.peer}", one.outcome, duration(one.seconds), waited)
         table.add_row(*map(Text, cells))
     return table

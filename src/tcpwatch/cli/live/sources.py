@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import json
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
-from tcpwatch.cli import otlp_lines
+from tcpwatch import names
 from tcpwatch.cli.live.viewers import is_viewer
+from tcpwatch.view import now
+from tcpwatch.view.connections import Connection
 from tcpwatch.view.receiver import Receiver
 from tcpwatch.view.recording import Recording
 
@@ -18,25 +21,31 @@ _SPANS, _POINTS = 5_000, 20_000
 """What is kept: enough for the last two exports of many servers."""
 
 _PATIENCE: Final = 5.0
-_OVERLAP: Final = 1.0
-"""Seconds that we ask a viewer for again: something may have arrived while it answered."""
+_LATEST: Final = 5
 
 
 class NoSourceError(Exception):
     """There is nothing to read from; the message says what is in the way, and what would help."""
 
 
-class Source(Protocol):
-    """Something whose `recording` holds what has arrived so far, after each `poll`."""
+@dataclass(frozen=True)
+class Seen:
+    """What servers have told: how they stand, and which connections ended last."""
 
-    recording: Recording
+    servers: tuple[now.Server, ...] = ()
+    ended: tuple[now.Ended, ...] = ()
+
+
+class Source(Protocol):
+    """Somewhere to look; `where` is its address."""
+
     where: str
 
-    def poll(self) -> None:
-        """Fetch what is new; raises NoSourceError if that is over."""
+    def look(self) -> Seen:
+        """Return what is known now; raises NoSourceError if that is over."""
 
-    def wait(self, predicate: Callable[[Recording], bool], timeout: float) -> bool:
-        """Return whether the recording satisfies `predicate` within `timeout` seconds."""
+    def wait(self, predicate: Callable[[Seen], bool], timeout: float) -> bool:
+        """Return whether what is seen satisfies `predicate` within `timeout` seconds."""
 
     def close(self) -> None:
         """Let go of it."""
@@ -60,12 +69,13 @@ class Door:
             ) from error
         self.where = self._receiver.endpoint
 
-    def poll(self) -> None:
-        """Do nothing: what is new has come by itself."""
-
-    def wait(self, predicate: Callable[[Recording], bool], timeout: float) -> bool:
+    def look(self) -> Seen:
         """See `Source`."""
-        return self.recording.wait_until(predicate, timeout)
+        return _seen(self.recording)
+
+    def wait(self, predicate: Callable[[Seen], bool], timeout: float) -> bool:
+        """See `Source`."""
+        return self.recording.wait_until(lambda recording: predicate(_seen(recording)), timeout)
 
     def close(self) -> None:
         """Stop listening."""
@@ -73,7 +83,7 @@ class Door:
 
 
 class Viewer:
-    """Reads from a `tcpwatch view` that runs, what it has received since the last time.
+    """Asks a `tcpwatch view` that runs.
 
     Raises:
         NoSourceError: there is no viewer at this address.
@@ -81,35 +91,55 @@ class Viewer:
 
     def __init__(self, address: str) -> None:
         self.where = address.rstrip("/")
-        self.recording = Recording(_SPANS, _POINTS)
         if not is_viewer(self.where):
             raise NoSourceError(f"{self.where} is no tcpwatch viewer, or does not answer")
-        self._since = 0.0
-        self.poll()
 
-    def poll(self) -> None:
-        """Fetch what has arrived there since the last time."""
-        began = time.time()
-        url = f"{self.where}/api/export?since={self._since:.3f}"
+    def look(self) -> Seen:
+        """See `Source`."""
+        url = f"{self.where}/api/now?most={_LATEST}"
         try:
-            with urllib.request.urlopen(url, timeout=_PATIENCE) as lines:  # noqa: S310  # see is_viewer
-                otlp_lines.read(lines, self.where, self.recording)
-        except (OSError, otlp_lines.UnreadableError) as error:
-            raise NoSourceError(f"{self.where} does not answer any longer: {error}") from error
-        self._since = began - _OVERLAP
+            with urllib.request.urlopen(url, timeout=_PATIENCE) as answer:  # noqa: S310  # see is_viewer
+                told = json.load(answer)
+            return Seen(
+                tuple(map(_server, told["servers"])),
+                tuple(now.Ended(**one) for one in told["ended"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            why = f"{self.where} does not answer any longer, or is of another version: {error}"
+            raise NoSourceError(why) from error
 
-    def wait(self, predicate: Callable[[Recording], bool], timeout: float) -> bool:
+    def wait(self, predicate: Callable[[Seen], bool], timeout: float) -> bool:
         """See `Source`."""
         deadline = time.monotonic() + timeout
-        while not predicate(self.recording):
+        while not predicate(self.look()):
             if time.monotonic() >= deadline:
                 return False
             time.sleep(min(0.5, max(deadline - time.monotonic(), 0)))
-            self.poll()
         return True
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _seen(recording: Recording) -> Seen:
+    connections = [
+        Connection(span)
+        for span in recording.spans
+        if span.scope == names.SCOPE and span.name in (names.SPAN_TCP, names.SPAN_UNIX)
+    ]
+    connections.sort(key=lambda one: one.span.end_ns, reverse=True)
+    return Seen(
+        tuple(now.servers(recording.history(*now.METRICS))),
+        tuple(
+            now.Ended(one.peer, one.outcome, one.span.duration, one.queue_wait)
+            for one in connections[:_LATEST]
+        ),
+    )
+
+
+def _server(told: dict[str, Any]) -> now.Server:
+    opened = tuple(now.Open(**one) for one in told["open"])
+    return now.Server(**{**told, "open": opened})
 
 
 def find(address: str | None, host: str, port: int) -> Source:

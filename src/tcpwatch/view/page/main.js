@@ -3,6 +3,7 @@
 import { go, here, to } from "./core/address.js";
 import { el, show } from "./core/dom.js";
 import { bytes, many } from "./core/format.js";
+import { showPresent } from "./core/present.js";
 import { isLive, mostTelling, onState, server, startState, state } from "./core/state.js";
 import { startTheme, switchTheme } from "./core/theme.js";
 import { connection } from "./views/connection.js";
@@ -17,10 +18,14 @@ const main = document.getElementById("main");
 const chooser = document.getElementById("server");
 let leave = () => {};
 let present = "";
+let held;
 
+// Who has named no server stays with the first that was shown, whatever happens meanwhile.
 function chosenServer() {
   const asked = here().parameters.server;
-  return server(asked) ?? mostTelling();
+  const one = server(asked) ?? server(held) ?? mostTelling();
+  held = one?.id;
+  return one;
 }
 
 function frame() {
@@ -47,6 +52,7 @@ function frame() {
   trouble.textContent = state.lost || state.trouble || (state.evicted
     ? `${many(state.evicted, "older span")} had to leave: the store keeps ${bytes(state.cap)}. What you see begins later than what happened.` : "");
   trouble.hidden = !trouble.textContent;
+  showPresent(document.getElementById("present"), one);
 }
 
 function enter() {

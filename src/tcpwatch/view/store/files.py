@@ -12,10 +12,12 @@ from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -58,7 +60,7 @@ def read_lines(store: Store, lines: Iterable[bytes], name: str) -> int:
 
 
 def write_lines(store: Store) -> Iterator[bytes]:
-    """Return the whole store as lines, spans first, each in the order of their arrival."""
+    """Return the whole store as lines: spans, points, logs, each in the order of arrival."""
     at = -1
     while batch := store.read(
         f"""SELECT s.seq, s.body, o.id, o.resource, o.resource_schema, o.scope, o.scope_schema
@@ -78,6 +80,15 @@ def write_lines(store: Store) -> Iterator[bytes]:
     ):
         at = batch[-1][0]
         yield _line(_metrics(batch))
+    at = -1
+    while batch := store.read(
+        f"""SELECT l.seq, l.body, o.id, o.resource, o.resource_schema, o.scope, o.scope_schema
+        FROM logs l JOIN origins o ON o.id = l.origin WHERE l.seq > ? ORDER BY l.seq
+        LIMIT {_BATCH}""",
+        [at],
+    ):
+        at = batch[-1][0]
+        yield _line(_logs(batch))
 
 
 def _take(store: Store, line: bytes) -> int:
@@ -88,7 +99,7 @@ def _take(store: Store, line: bytes) -> int:
             messages.decode(line, messages.JSON, ExportMetricsServiceRequest())
         )
     if b'"resourceLogs"' in line[:200]:
-        return 0
+        return store.add_logs(messages.decode(line, messages.JSON, ExportLogsServiceRequest()))
     request = messages.decode(line, messages.JSON, ExportTraceServiceRequest())
     if not request.resource_spans:
         raise messages.GarbageError("it has neither resourceSpans nor resourceMetrics")
@@ -122,6 +133,18 @@ def _metrics(batch: list[tuple[Any, ...]]) -> Message:
         one = metric[1]
         points = getattr(one, one.WhichOneof("data")).data_points
         points.add().ParseFromString(body)
+    return request
+
+
+def _logs(batch: list[tuple[Any, ...]]) -> Message:
+    request = ExportLogsServiceRequest()
+    present: object = None
+    of_scope: Any = None
+    for _, body, origin, *common in batch:
+        if origin != present:
+            of_scope = _opened(request.resource_logs.add(), "scope_logs", common)
+            present = origin
+        of_scope.log_records.append(LogRecord.FromString(body))
     return request
 
 

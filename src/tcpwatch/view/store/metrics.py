@@ -15,12 +15,10 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, ResourceMetrics, 
 
 from tcpwatch.view import decode
 from tcpwatch.view.signals import Attributes
-from tcpwatch.view.store.rows import INT64, Rows, service_of
+from tcpwatch.view.store.rows import DAY_NS, INT64, Rows, service_of
 
 NumberOrigin = Callable[[ResourceMetrics, ScopeMetrics, str], "int | None"]
 NumberSeries = Callable[[int, str, Metric, Attributes, bytes], "int | None"]
-
-_DAY_NS = 86_400 * 10**9
 
 
 def of_metrics(
@@ -39,7 +37,7 @@ def of_metrics(
             its number, None when there are too many.
     """
     rows: Rows = defaultdict(list)
-    refused, latest = 0, time.time_ns() + _DAY_NS
+    refused, latest = 0, time.time_ns() + DAY_NS
     for of_resource in request.resource_metrics:
         service = service_of(of_resource.resource)
         for of_scope in of_resource.scope_metrics:

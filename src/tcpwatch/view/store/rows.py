@@ -24,7 +24,7 @@ NumberServer = Callable[[str, Attributes], "int | None"]
 
 INT32 = 2**31 - 1
 INT64 = 2**63 - 1
-_DAY_NS = 86_400 * 10**9
+DAY_NS = 86_400 * 10**9
 _LONGEST_TEXT = 512
 _CONNECTIONS = (names.SPAN_TCP, names.SPAN_UNIX)
 
@@ -47,7 +47,7 @@ def of_traces(
         number_server: gives a service's listener its number, None when there are too many.
     """
     rows: Rows = defaultdict(list)
-    refused, latest = 0, time.time_ns() + _DAY_NS
+    refused, latest = 0, time.time_ns() + DAY_NS
     for of_resource in request.resource_spans:
         service = service_of(of_resource.resource)
         for of_scope in of_resource.scope_spans:
@@ -76,11 +76,8 @@ def of_traces(
 
 
 def service_of(resource: Resource) -> str:
-    """Return a resource's `service.name`, "" if it has none."""
-    for pair in resource.attributes:
-        if pair.key == "service.name":
-            return pair.value.string_value[:_LONGEST_TEXT]
-    return ""
+    """Return a resource's `service.name`, safe to print and cut, "" if it has none."""
+    return text(decode.attributes(resource.attributes), "service.name")[:_LONGEST_TEXT]
 
 
 def whole(attributes: Attributes, name: str) -> int | None:

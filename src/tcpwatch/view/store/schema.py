@@ -1,8 +1,8 @@
 """The store's tables, in one place: what is kept of a span or a point, and under which type.
 
-`spans` and `points` are the archive: every message as it came, in protobuf (`body`), so an export
-gives back what was received. The other tables are what the views ask for, taken out of the bodies
-once, on arrival. A row's `seq` is the arrival of its message: the oldest leave by it.
+`spans`, `points` and `logs` are the archive: every message as it came, in protobuf (`body`), so an
+export gives back what was received. The other tables are what the views ask for, taken out of the
+bodies once, on arrival. A row's `seq` is the arrival of its message: the oldest leave by it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from typing import Final
 
 from tcpwatch import names
 
-VERSION: Final = 1
-"""Raised when a table changes its meaning; a file of another version is refused, not guessed at."""
+VERSION: Final = 2
+"""Raised when a table comes, goes or changes its meaning.
+
+A file of another version is refused, not guessed at.
+"""
 
 PHASE_COLUMNS: Final = tuple(f"phase_{phase}" for phase in names.PHASES)
 
@@ -97,6 +100,12 @@ TABLES: Final[dict[str, dict[str, str]]] = {
         "value": "DOUBLE",
         "body": "BLOB",
     },
+    "logs": {
+        "seq": "BIGINT",
+        "origin": "INTEGER",
+        "time_ns": "BIGINT",
+        "body": "BLOB",
+    },
 }
 """Table to column to type. `span`, `owner` and `cause_span` are span ids as numbers."""
 
@@ -109,8 +118,11 @@ CREATE VIEW asked AS
 """
 """`asked` is `requests`, where one without link and parent finds its connection by the cookie."""
 
-AGING: Final = ("spans", "connections", "phases", "requests", "points")
+ARCHIVE: Final = ("spans", "points", "logs")
+AGING: Final = (*ARCHIVE, "connections", "phases", "requests")
 """The tables that grow with what arrives."""
+
+BODIES: Final = " UNION ALL ".join(f"SELECT seq, body FROM {table}" for table in ARCHIVE)
 
 
 def creation() -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
@@ -15,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tcpwatch.view.store import schema
 from tcpwatch.view.store.database import Database, StoreError
 from tcpwatch.view.store.dictionary import Dictionary, Series, Server
+from tcpwatch.view.store.logs import of_logs
 from tcpwatch.view.store.metrics import of_metrics
 from tcpwatch.view.store.rows import Rows, of_traces
 
@@ -48,10 +50,7 @@ class Store:
         self._cap = cap
         self._version = 0
         self.trouble = ""
-        ((self._seq,),) = self.read(
-            "SELECT greatest((SELECT coalesce(max(seq), 0) FROM spans),"
-            " (SELECT coalesce(max(seq), 0) FROM points)) + 1"
-        )
+        ((self._seq,),) = self.read(f"SELECT coalesce(max(seq), 0) + 1 FROM ({schema.BODIES})")
         ((self._evicted,),) = self.read("SELECT evicted FROM tcpwatch_store")
         self._bytes = self._measured()
 
@@ -115,6 +114,16 @@ class Store:
             )
         )
 
+    def add_logs(self, request: ExportLogsServiceRequest) -> int:
+        """Store what tcpwatch in a server logged, and return how many records were refused.
+
+        What the application logs is taken and not kept: this is no place for it.
+
+        Raises:
+            StoreError: they could not be written; none of them was.
+        """
+        return self._add(lambda seq: of_logs(request, seq, self._dictionary.origin))
+
     def read(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a query; callable from any thread.
 
@@ -157,18 +166,17 @@ class Store:
                 self.trouble = str(error)
                 raise
             self.trouble = ""
-            arrived = [*rows.get("spans", ()), *rows.get("points", ())]
-            self._seq += len(arrived)
-            self._bytes += sum(_PER_ROW + len(row[-1]) for row in arrived)
+            bodies: list[Any] = [row[-1] for table in schema.ARCHIVE for row in rows.get(table, ())]
+            self._seq += len(bodies)
+            self._bytes += sum(_PER_ROW + len(body) for body in bodies)
             if self._bytes > self._cap:
                 self._evict()
-            self._version += 1
+            self._version += bool(bodies)
         return refused
 
     def _measured(self) -> int:
         ((total,),) = self.read(
-            f"SELECT sum({_PER_ROW} + octet_length(body))::BIGINT FROM"
-            " (SELECT body FROM spans UNION ALL SELECT body FROM points)"
+            f"SELECT sum({_PER_ROW} + octet_length(body))::BIGINT FROM ({schema.BODIES})"
         )
         return int(total or 0)
 
@@ -178,7 +186,7 @@ class Store:
         ((limit,),) = self.read(
             f"""SELECT min(seq) FROM (
                 SELECT seq, sum({_PER_ROW} + octet_length(body)) OVER (ORDER BY seq) AS upto
-                FROM (SELECT seq, body FROM spans UNION ALL SELECT seq, body FROM points)
+                FROM ({schema.BODIES})
             ) WHERE upto > ?""",
             [goal],
         )

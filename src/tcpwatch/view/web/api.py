@@ -10,12 +10,12 @@ from flask import Blueprint, Response, abort, request
 
 from tcpwatch import names
 from tcpwatch.view import glossary
-from tcpwatch.view.findings import NOTICEABLE
 from tcpwatch.view.queries import loop, servers
 from tcpwatch.view.queries.chosen import Chosen
 from tcpwatch.view.store import Store
 from tcpwatch.view.store.files import write_lines
-from tcpwatch.view.web import counted, told
+from tcpwatch.view.web import counted, present, told
+from tcpwatch.view.web.drawn import drawn
 
 MOST_ROWS = 5_000
 
@@ -34,21 +34,12 @@ def api(store: Store) -> Blueprint:
             "cap": store.cap,
             "evicted": store.evicted,
             "trouble": store.trouble,
-            "servers": [
-                {
-                    "id": seen.server.id,
-                    "name": seen.server.name,
-                    "service": seen.server.service,
-                    "place": seen.server.place,
-                    "connections": seen.connections,
-                    "waited": seen.waited,
-                    "seconds": seen.waited_seconds,
-                    "first": seen.first,
-                    "last": seen.last,
-                }
-                for seen in servers.servers(store, NOTICEABLE)
-            ],
+            "servers": present.listed(store),
         }
+
+    @answers.get("/now")
+    def now() -> dict[str, Any]:
+        return present.standing(store, _number("most", 5, 100))
 
     @answers.get("/words")
     def words() -> dict[str, Any]:
@@ -61,37 +52,8 @@ def api(store: Store) -> Blueprint:
 
     @answers.get("/loop")
     def the_loop() -> dict[str, Any]:
-        choice = chosen()
-        if choice.server is None or choice.begin is None or choice.end is None:
-            abort(400, "server, begin and end are needed")
-        if choice.end <= choice.begin:
-            abort(400, "end has to be after begin")
-        window = loop.Window(choice.begin, choice.end)
-        rows, total = loop.rows(store, choice, _number("most", 2000, MOST_ROWS))
-        base = window.begin
-        return {
-            "version": store.version,
-            "base": base,
-            "total": total,
-            "room": loop.room(store, choice.server),
-            "rows": [_row(row, base) for row in rows],
-            "holds": [
-                (round(one.start - base, 6), round(one.end - base, 6), one.state, one.id)
-                for one in loop.holds(store, choice.server, window)
-            ],
-            "shares": [
-                (round(since - base, 3), round(until - base, 3), states)
-                for since, until, states in loop.shares(store, choice.server, window)
-            ],
-            "waiting": [
-                (round(at - base, 6), many)
-                for at, many in loop.waiting(store, choice.server, window)
-            ],
-            "depths": [
-                (round(at - base, 6), many)
-                for at, many in loop.depths(store, choice.server, window)
-            ],
-        }
+        server, window = _window()
+        return drawn(store, server, chosen(), window, _number("most", 2000, MOST_ROWS))
 
     @answers.get("/findings")
     def findings() -> dict[str, Any]:
@@ -116,16 +78,24 @@ def api(store: Store) -> Blueprint:
 
     @answers.get("/density")
     def density() -> dict[str, Any]:
-        choice = chosen()
-        if choice.server is None or choice.begin is None or choice.end is None:
-            abort(400, "server, begin and end are needed")
+        server, window = _window()
         steps = _number("steps", 300, 2000)
         return {
-            "steps": servers.density(store, choice.server, choice.begin, choice.end, steps),
-            "step": (choice.end - choice.begin) / steps,
+            "steps": servers.density(store, server, window.begin, window.end, steps),
+            "step": (window.end - window.begin) / steps,
         }
 
     return answers
+
+
+def _window() -> tuple[int, loop.Window]:
+    """Return the server and the time that are asked for; 400 if there is none."""
+    choice = chosen()
+    if choice.server is None or choice.begin is None or choice.end is None:
+        abort(400, "server, begin and end are needed")
+    if choice.end <= choice.begin:
+        abort(400, "end has to be after begin")
+    return choice.server, loop.Window(choice.begin, choice.end)
 
 
 def chosen() -> Chosen:
@@ -154,27 +124,3 @@ def _seconds(name: str) -> float:
 
 def _number(name: str, usual: int, most: int) -> int:
     return max(1, min(int(_seconds(name)), most)) if name in request.args else usual
-
-
-def _row(row: loop.Row, base: float) -> list[Any]:
-    bars = [
-        part
-        for phase, start, end in row.bars
-        for part in (names.PHASES.index(phase), round(start - base, 6), round(end - base, 6))
-    ]
-    return [
-        row.id,
-        round(row.start - base, 6),
-        round(row.end - base, 6),
-        row.wait,
-        row.peer,
-        row.agent,
-        row.asked,
-        row.requests,
-        row.status,
-        row.outcome,
-        row.dispatch,
-        row.cause,
-        row.blocker,
-        bars,
-    ]

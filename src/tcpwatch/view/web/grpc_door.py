@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metric
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from tcpwatch.view.store import StoreError
-from tcpwatch.view.web.otlp import MAX_BODY, Sink, metrics_answer, traces_answer
+from tcpwatch.view.web.otlp import MAX_BODY, Sink, logs_answer, metrics_answer, traces_answer
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -40,7 +40,7 @@ class GrpcDoor:
         enter: tuple[tuple[Any, object], ...] = (
             (trace_service_pb2_grpc.add_TraceServiceServicer_to_server, _Traces(sink)),
             (metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server, _Metrics(sink)),
-            (logs_service_pb2_grpc.add_LogsServiceServicer_to_server, _Logs()),
+            (logs_service_pb2_grpc.add_LogsServiceServicer_to_server, _Logs(sink)),
         )
         for add, service in enter:
             add(service, self._server)
@@ -87,9 +87,10 @@ class _Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
 
 
 class _Logs(logs_service_pb2_grpc.LogsServiceServicer):
-    """Accepted, so that an exporter of all three signals does not retry; not kept."""
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
 
     def Export(  # noqa: N802  # the service's name
         self, request: logs_service_pb2.ExportLogsServiceRequest, context: Any
     ) -> Message:
-        return logs_service_pb2.ExportLogsServiceResponse()
+        return _kept(context, lambda: logs_answer(self._sink.add_logs(request)))

@@ -40,17 +40,23 @@ REFUSED_SPANS = (
     "refused: ids must be 16 and 8 bytes and not zero, times not later than tomorrow, and the "
     "number of different resources is limited"
 )
+REFUSED_LOGS = (
+    "refused: the number of different resources is limited, times not later than tomorrow"
+)
 REFUSED_POINTS = "refused: the number of different series is limited, times not later than tomorrow"
 
 
 class Sink(Protocol):
-    """Takes what was sent; both say how many spans or points they refused."""
+    """Takes what was sent; each says how much of it was refused."""
 
     def add_traces(self, request: ExportTraceServiceRequest) -> int:
         """Take spans."""
 
     def add_metrics(self, request: ExportMetricsServiceRequest) -> int:
         """Take metric points."""
+
+    def add_logs(self, request: ExportLogsServiceRequest) -> int:
+        """Take log records."""
 
 
 class Otlp:
@@ -63,7 +69,7 @@ class Otlp:
         self._handlers: dict[str, Callable[[bytes, str], Message]] = {
             "/v1/traces": self._traces,
             "/v1/metrics": self._metrics,
-            "/v1/logs": _logs,
+            "/v1/logs": self._logs,
         }
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -84,7 +90,7 @@ class Otlp:
         coding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
         handler = self._handlers.get(environ["PATH_INFO"])
         if handler is None:
-            message = "post to /v1/traces or /v1/metrics"
+            message = "post to /v1/traces, /v1/metrics or /v1/logs"
             return "404 Not Found", Status(code=UNIMPLEMENTED, message=message)
         if environ["REQUEST_METHOD"] != "POST":
             message = "only POST is understood here"
@@ -113,6 +119,10 @@ class Otlp:
         request = messages.decode(body, content_type, ExportMetricsServiceRequest())
         return metrics_answer(self._sink.add_metrics(request))
 
+    def _logs(self, body: bytes, content_type: str) -> Message:
+        request = messages.decode(body, content_type, ExportLogsServiceRequest())
+        return logs_answer(self._sink.add_logs(request))
+
 
 def traces_answer(refused: int) -> ExportTraceServiceResponse:
     """Return the answer to an export of which so many spans were refused."""
@@ -132,7 +142,10 @@ def metrics_answer(refused: int) -> ExportMetricsServiceResponse:
     return response
 
 
-def _logs(body: bytes, content_type: str) -> Message:
-    """Accepted, so that an exporter of all three signals does not retry; not kept."""
-    messages.decode(body, content_type, ExportLogsServiceRequest())
-    return ExportLogsServiceResponse()
+def logs_answer(refused: int) -> ExportLogsServiceResponse:
+    """Return the answer to an export of which so many records were refused."""
+    response = ExportLogsServiceResponse()
+    if refused:
+        response.partial_success.rejected_log_records = refused
+        response.partial_success.error_message = REFUSED_LOGS
+    return response

@@ -88,5 +88,5 @@ export function stacked(place, { first, step, counts }) {
     marker: { color: colour(OUTCOMES[outcome] ?? "handle") },
     hovertext: list.map((count, at) => `${plain(outcome.replaceAll("_", " "))}: ${count} at ${moments(list)[at]}`), hoverinfo: "text",
   }));
-  return draw(place, traces, { barmode: "stack", bargap: 0.05, xaxis: { nticks: 5, tickangle: 0, type: "category" }, yaxis: { tickformat: "d", rangemode: "tozero" } });
+  return draw(place, traces, { barmode: "stack", bargap: 0.05, xaxis: { nticks: step < 1 ? 3 : 5, tickangle: 0, type: "category" }, yaxis: { tickformat: "d", rangemode: "tozero" } });
 }

@@ -12,11 +12,12 @@ let ahead = 0;
 export const now = () => Date.now() / 1e3 + ahead;
 export const onState = (listener) => { listeners.add(listener); return () => listeners.delete(listener); };
 export const server = (id) => state.servers.find((one) => String(one.id) === String(id));
-export const isLive = (one) => Boolean(one) && now() - one.last < 10;
+export const isLive = (one) => Boolean(one) && (one.now.length > 0 || now() - one.last < 10);
 
-// The one that most was waited for, so that a newcomer sees something.
+// The one that hangs now, else the one that most was waited for, so that a newcomer sees something.
 export function mostTelling() {
-  return [...state.servers].sort((a, b) => b.seconds - a.seconds || b.connections - a.connections)[0];
+  const hangs = (one) => Math.max(0, ...one.now.filter((process) => process.stuck).map((process) => process.busy));
+  return [...state.servers].sort((a, b) => hangs(b) - hangs(a) || b.seconds - a.seconds || b.connections - a.connections)[0];
 }
 
 async function poll() {

@@ -1,5 +1,6 @@
 // What stands above and below the rows, on their axis of time: the loop's band and the queue's depth.
 
+import { now } from "../core/state.js";
 import { title } from "./model.js";
 
 const MEASURED = 14;
@@ -21,6 +22,7 @@ export function drawBand(picture, top, high) {
       }
       nameHold(picture, hold, x, right, top + half / 2);
     }
+    picture.present.drawAway(picture, top, half);
     for (const share of picture.model.shares) drawShare(picture, share, top + half + 1, high - half - 1);
   });
   picture.heading("the loop", top + half / 2);
@@ -56,9 +58,11 @@ function drawShare(picture, { start, end, states }, y, high) {
 // How many stood in line: an area from the recorded connections, dots from the kernel.
 export function drawQueue(picture, top, bottom) {
   const { context: c, scale } = picture;
-  const { waiting, depths, room } = picture.model;
+  const { waiting, depths, measured } = picture.model;
+  const told = picture.present.queue;
+  const room = picture.model.room ?? told?.limit ?? null;
   const inView = ([at]) => at >= picture.view.begin && at <= picture.view.end;
-  const most = [...waiting, ...depths].filter(inView).reduce((deepest, [, n]) => Math.max(deepest, n), 0);
+  const most = [...waiting, ...depths, ...measured].filter(inView).reduce((deepest, [, n]) => Math.max(deepest, n), 0);
   const limited = room !== null && room <= Math.max(most, 2) * 3;
   const high = Math.max(most, 2, limited ? room : 0);
   const y = (n) => bottom - (n / (high * 1.1)) * (bottom - top);
@@ -75,6 +79,10 @@ export function drawQueue(picture, top, bottom) {
     for (const [at, n] of depths) {
       if (n) c.fillRect(scale.x(at) - 1, y(n) - 1, 3, 3);
     }
+    measured.forEach(([at, n], i) => {
+      const until = measured[i + 1]?.[0] ?? (told && told.heard - at < 0.01 ? now() : at);
+      if (n) c.fillRect(scale.x(at), y(n) - 0.5, Math.max(scale.x(until) - scale.x(at), 2), 1.5);
+    });
     if (limited) {
       c.fillStyle = picture.colours.limit;
       for (let x = picture.left; x < picture.width; x += 8) c.fillRect(x, y(room), 5, 1);

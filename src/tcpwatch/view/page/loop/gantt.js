@@ -5,6 +5,7 @@ import { clock } from "../core/format.js";
 import { colour } from "../core/theme.js";
 import { drawBand, drawQueue } from "./bands.js";
 import { Model, PHASES, title } from "./model.js";
+import { Present } from "./present.js";
 import { Scale } from "./scale.js";
 
 const AXIS = 20;
@@ -30,6 +31,7 @@ export class Gantt {
     this.canvas = canvas;
     this.context = canvas.getContext("2d", { alpha: false });
     this.model = new Model();
+    this.present = new Present();
     this.view = { begin: 0, end: 1 };
     this.scroll = 0;
     this.hovered = this.selected = this.marked = "";
@@ -58,7 +60,8 @@ export class Gantt {
     this.left = this.width < 700 ? 0 : Math.min(250, this.width * 0.24);
     this.scale = new Scale(this.view.begin, this.view.end, this.left, this.width);
     this.top = AXIS + BAND + GAP;
-    this.bottom = Math.max(this.top + 30, this.height - QUEUE - GAP);
+    const below = QUEUE + GAP + this.present.height(this.view);
+    this.bottom = Math.max(this.top + 30, this.height - below);
     this.shown = this.model.between(this.view.begin, this.view.end);
     const room = this.bottom - this.top;
     const least = this.width < 700 ? 20 : 3;
@@ -80,6 +83,7 @@ export class Gantt {
     this.drawGrid();
     this.clip(this.left, this.top, this.width, this.bottom, () => { this.drawBars(); this.drawPointers(); });
     this.clip(0, this.top, this.width, this.bottom, () => this.drawLabels());
+    this.present.drawRows(this, this.bottom);
     drawBand(this, AXIS, BAND);
     drawQueue(this, this.height - QUEUE + 14, this.height - 2);
     this.drawScrollbar();

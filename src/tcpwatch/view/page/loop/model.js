@@ -10,7 +10,7 @@ const FIELDS = ["id", "start", "end", "wait", "peer", "agent", "asked", "request
 
 export class Model {
   constructor() {
-    Object.assign(this, { rows: [], byId: new Map(), holds: [], shares: [], waiting: [], depths: [], total: 0, room: null });
+    Object.assign(this, { rows: [], byId: new Map(), holds: [], shares: [], waiting: [], depths: [], measured: [], total: 0, room: null });
     this.begin = this.end = 0;
   }
 
@@ -37,6 +37,7 @@ export class Model {
     model.shares = answer.shares.map(([since, until, states]) => ({ start: since + base, end: until + base, states }));
     model.waiting = moved(answer.waiting);
     model.depths = moved(answer.depths);
+    model.measured = moved(answer.measured);
     model.total = answer.total;
     model.room = answer.room;
     return model;

@@ -5,7 +5,8 @@ import { ask } from "../core/api.js";
 import { el, show } from "../core/dom.js";
 import { duration, percent } from "../core/format.js";
 import { mini } from "../core/mini.js";
-import { state, words } from "../core/state.js";
+import { stuck } from "../core/present.js";
+import { server as serverOf, state, words } from "../core/state.js";
 import { kept } from "../core/waiting.js";
 
 export function findings({ main, server }) {
@@ -13,7 +14,7 @@ export function findings({ main, server }) {
     show(main, welcome());
     return undefined;
   }
-  return kept(main, () => ask("findings", { server: server.id }), (found) => show(main, sheet(server, found)));
+  return kept(main, () => ask("findings", { server: server.id }), (found) => show(main, sheet(serverOf(server.id) ?? server, found)));
 }
 
 function welcome() {
@@ -29,6 +30,7 @@ function sheet(server, found) {
   return el("section", { class: "sheet", "data-ready": "findings" },
     el("h1", {}, `What happened: ${server.name}`),
     el("p", { class: "lead" }, found.summary || "No connection of this server has been recorded yet."),
+    stuck(server) && el("p", { class: "soft" }, "These are connections that are over. Who waits now counts when answered."),
     share(found),
     el("ol", { class: "cards" }, found.sentences.map((sentence) => card(server, sentence))),
     found.left_out > 0 && el("p", { class: "soft" }, `… and ${found.left_out} more of the kind, in the `, el("a", { href: to("overview", { server: server.id }) }, "overview"), "."),

@@ -73,6 +73,7 @@ export function loop({ main, server, parameters }) {
     const model = await Model.of(parameters_);
     if (asked !== key || left) return;
     picture.model = model;
+    canvas.dataset.deepest = Math.max(0, ...model.measured.map(([, depth]) => depth));
     paint();
     say();
   }
@@ -192,6 +193,9 @@ export function loop({ main, server, parameters }) {
   }
 
   const forgetState = onState((changed) => {
+    picture.present.set(serverOf(server.id));
+    canvas.dataset.open = picture.present.rows.map((row) => `${row.count} ${row.phase}`).join();
+    paint();
     if (!changed) return;
     strip.load(server.id, extent()).catch(() => {});
     if (following || picture.view.end >= picture.model.end || picture.view.end > now() - 30) { asked = ""; refresh(true); }
@@ -205,6 +209,7 @@ export function loop({ main, server, parameters }) {
   picture.view = following ? { begin: now() - LIVE_SECONDS, end: now() }
     : { begin: Number(parameters.begin) || whole.begin, end: Number(parameters.end) || whole.end };
   picture.marked = parameters.mark ?? "";
+  picture.present.set(serverOf(server.id));
   picture.resize();
   picture.layout();
   strip.view = picture.view;
