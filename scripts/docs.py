@@ -27,6 +27,8 @@ from click.testing import CliRunner
 
 from bench.report import BLOCKS as OVERHEAD
 from bench.results import Results
+from stack.figures import BLOCKS as SIZING
+from stack.figures import Sizing
 from tcpwatch import names
 from tcpwatch.cli.commands import tcpwatch as command
 from tcpwatch.core.marks import Kind
@@ -35,7 +37,11 @@ from tcpwatch.settings import Settings
 from tcpwatch.view import glossary
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (
+    ROOT / "README.md",
+    ROOT / "deploy" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+)
 BLOCK = re.compile(
     r"(?P<begin><!-- generated: (?P<name>[a-z: _]+) -->\n)(?P<body>.*?)"
     r"(?P<end><!-- end: (?P=name) -->)",
@@ -310,10 +316,12 @@ SOURCES: dict[str, Source] = {
 
 
 def source(name: str) -> Source:
-    """Return a block's source: `symptom: NAME` is probes.py's, `overhead: NAME` the benchmark's."""
+    """Return a block's source; `overhead: NAME` and others of the kind are a program's own."""
     kind, _, which = name.partition(": ")
     if kind == "overhead":
         return Source(lambda: OVERHEAD[which](Results.load(ROOT / "docs" / "overhead.json")))
+    if kind == "sizing":
+        return Source(lambda: SIZING[which](Sizing.load()))
     if kind == "symptom":
         return Source(lambda: symptom(which), measured=True)
     return SOURCES[name]

@@ -75,7 +75,8 @@ def findings(stack: Stack, answered: int) -> Iterator[str]:
         f'sum by (tcpwatch_blocked_by_activity) ({BLOCKED}{{service_name="{NAME}"}})',
     )
     for labels, seconds in sorted(culprits, key=lambda sample: -sample[1]):
-        yield f"Prometheus: {seconds:.1f} s of waiting because of {labels['tcpwatch_blocked_by_activity']}"
+        activity = labels["tcpwatch_blocked_by_activity"]
+        yield f"Prometheus: {seconds:.1f} s of waiting because of {activity}"
     yield from blockers(connections, requests)
 
 

@@ -15,9 +15,10 @@ FILE = ROOT / "deploy" / "compose.yaml"
 
 @dataclass(frozen=True)
 class Service:
-    """A service: its command, environment, health check, mounts, and those it starts after."""
+    """A container: image, command, environment, health check, mounts, whom it starts after."""
 
     name: str
+    image: str
     command: list[str]
     environment: dict[str, str]
     health: str | None
@@ -55,6 +56,7 @@ def _service(name: str, of: dict[str, Any]) -> Service:
     words = of.get("healthcheck", {}).get("test", [])
     return Service(
         name,
+        of["image"],
         of.get("command") or [],
         of.get("environment", {}),
         next((word for word in words if word.startswith("http")), None),

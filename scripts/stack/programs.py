@@ -139,16 +139,16 @@ def run(folder: Path, *command: str) -> None:
 PINS = pins()
 _PROMETHEUS = prometheus_module(PINS["PROMETHEUS_VERSION"])
 # Prometheus asks no cloud for its targets here; without those clients it builds in half the time.
-_NO_DISCOVERY = "netgo,remove_all_sd"
+_ONLY_DNS = "netgo,remove_all_sd,enable_dns_sd"
 
 COMPOSE = Program("compose", "github.com/compose-spec/compose-go/v2/cli@v2.16.2", HERE / "compose")
 PROMTOOL = Program(
-    "promtool", f"github.com/prometheus/prometheus/cmd/promtool@{_PROMETHEUS}", tags=_NO_DISCOVERY
+    "promtool", f"github.com/prometheus/prometheus/cmd/promtool@{_PROMETHEUS}", tags=_ONLY_DNS
 )
 PROMETHEUS = Program(
     "prometheus",
     f"github.com/prometheus/prometheus/cmd/prometheus@{_PROMETHEUS}",
-    tags=_NO_DISCOVERY,
+    tags=_ONLY_DNS,
 )
 JAEGER = Program(
     "jaeger",

@@ -10,26 +10,27 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from stack import compose, translation
+from stack.compose import Service
 from stack.programs import COLLECTOR, JAEGER, PROMETHEUS, ROOT
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 ENTRYPOINTS = {
-    "collector": [str(COLLECTOR.path)],
-    "jaeger": [str(JAEGER.path)],
-    "prometheus": [str(PROMETHEUS.path)],
+    "tcpwatch-collector": COLLECTOR.path,
+    "otel/opentelemetry-collector-contrib": COLLECTOR.path,
+    "jaegertracing/jaeger": JAEGER.path,
+    "prom/prometheus": PROMETHEUS.path,
 }
-"""What the images start with; those of our own Dockerfile start with their command."""
+"""What an image starts, by its name; the sample image starts its command."""
 APP = ROOT / "deploy" / "app"
 """The working directory of the sample image."""
-BACKENDS = ("jaeger", "prometheus", "collector")
 PATIENCE = 60.0
 """Seconds in which a program is healthy, or has ended."""
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
@@ -41,19 +42,24 @@ class NotHealthy(RuntimeError):
 
 
 class Stack:
-    """Services of deploy/compose.yaml as processes of this machine, while the context lasts.
+    """Containers as processes of this machine, while the context lasts.
 
-    `settings` are variables that all of them get beside the file's, and before them.
+    `names` are services of deploy/compose.yaml, `others` containers from elsewhere. `settings` are
+    variables that all of them get beside their own, and before them.
     """
 
     def __init__(
-        self, folder: Path, *names: str, settings: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *names: str,
+        others: Iterable[Service] = (),
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         every = compose.services()
-        self._settings = settings or {}
-        self._places = translation.Places(list(every))
-        self._folder = folder
-        self.services = {name: every[name] for name in every if name in (names or BACKENDS)}
+        self._folder, self._settings = folder, settings or {}
+        self.services = {name: every[name] for name in every if name in names}
+        self.services.update({service.name: service for service in others})
+        self._places = translation.Places([*{*every, *self.services}])
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -118,7 +124,8 @@ class Stack:
         words = [translation.localise(w, service, self._places, laid) for w in service.command]
         if words[0] == "python":
             words[0] = sys.executable
-        return [*ENTRYPOINTS.get(name, []), *words]
+        entrypoint = ENTRYPOINTS.get(service.image.partition(":")[0])
+        return [*([str(entrypoint)] if entrypoint else []), *words]
 
     def environment(self, name: str) -> dict[str, str]:
         """Return a service's environment, and what any process here needs."""

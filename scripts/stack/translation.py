@@ -61,6 +61,9 @@ def free_port(taken: set[int]) -> int:
 def furnish(service: Service, places: Places, folder: Path) -> dict[str, Path]:
     """Lay a service's mounts out below `folder`, texts translated; return where each now is."""
     laid = {}
+    for target in service.volumes:
+        laid[target] = folder / target.lstrip("/")
+        laid[target].mkdir(parents=True, exist_ok=True)
     for target, source in service.binds.items():
         laid[target] = place = folder / target.lstrip("/")
         files = [source] if source.is_file() else [f for f in source.rglob("*") if f.is_file()]
@@ -71,11 +74,11 @@ def furnish(service: Service, places: Places, folder: Path) -> dict[str, Path]:
             copy.parent.mkdir(parents=True, exist_ok=True)
             data = file.read_bytes()
             if file.suffix in TEXT:
-                data = places.translate(data.decode(), service.name).encode()
+                text = places.translate(data.decode(), service.name)
+                for path in service.volumes:
+                    text = text.replace(f" {path}\n", f" {laid[path]}\n")
+                data = text.encode()
             copy.write_bytes(data)
-    for target in service.volumes:
-        laid[target] = folder / target.lstrip("/")
-        laid[target].mkdir(parents=True, exist_ok=True)
     return laid
 
 
