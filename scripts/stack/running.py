@@ -33,7 +33,7 @@ APP = ROOT / "deploy" / "app"
 """The working directory of the sample image."""
 PATIENCE = 60.0
 """Seconds in which a program is healthy, or has ended."""
-INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
+INHERITED = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
 _ANY_CERTIFICATE = ssl._create_unverified_context()  # noqa: S323 - ours, made at start, on loopback
 
 
@@ -132,7 +132,8 @@ class Stack:
         said = self.services[name].environment.items()
         ours = {key: self._places.translate(value, name) for key, value in said}
         kept = {key: os.environ[key] for key in INHERITED if key in os.environ}
-        return {**kept, **ours, **self._settings}
+        # A certificate made at start is not removed by who is ended by a signal.
+        return {**kept, "TMPDIR": str(self._folder), **ours, **self._settings}
 
     def log(self, name: str) -> Path:
         """Return the file of what a service has written."""
