@@ -26,6 +26,7 @@ class Sent:
 class Spent:
     """What Collectors spend on spans that come as fast as they are taken."""
 
+    spans: int
     taken: float
     """Spans per second."""
     microseconds: float
@@ -34,6 +35,11 @@ class Spent:
     """Seconds of CPU time per second with nothing to do."""
     megabytes: tuple[float, float]
     """Resident: before, and when the last span has just been taken."""
+
+    @property
+    def grown(self) -> float:
+        """Return the memory that the flood took, in MB."""
+        return self.megabytes[1] - self.megabytes[0]
 
 
 @dataclass(frozen=True)
@@ -87,12 +93,14 @@ def spent_table(sizing: Sizing) -> str:
             f"{1e6 / each.microseconds:,.0f}",
             f"{each.taken:,.0f}",
             f"{each.idle:.1%}",
-            f"{each.megabytes[0]:.0f} to {each.megabytes[1]:.0f}",
+            f"{each.megabytes[0]:.0f} + {each.grown:.0f}",
+            f"{each.grown * 1e6 / each.spans:,.0f}",
         ]
         for name, each in sizing.spent.items()
     ]
     head = ["configuration", "CPU µs per span", "spans per second of one core"]
-    return table([*head, "taken per second here", "idle, of a core", "MB"], rows)
+    head += ["taken per second here", "idle, of a core", "MB + flood", "bytes held per span"]
+    return table(head, rows)
 
 
 BLOCKS = {

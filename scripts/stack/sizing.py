@@ -101,6 +101,7 @@ def spent(
     whole = time.monotonic() - began
     return [
         Spent(
+            spans,
             spans / seconds,
             (cpu_seconds(stack, subject) - cpu - idling * whole) / spans * 1e6,
             idling,
