@@ -8,4 +8,4 @@ import urllib.request
 
 CERTIFICATE_MADE_AT_START = ssl._create_unverified_context()  # noqa: S323 - asks only this machine
 
-urllib.request.urlopen(sys.argv[1], timeout=30, context=CERTIFICATE_MADE_AT_START).close()  # noqa: S310
+urllib.request.urlopen(sys.argv[1], timeout=30, context=CERTIFICATE_MADE_AT_START).read()  # noqa: S310

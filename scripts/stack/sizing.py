@@ -52,7 +52,7 @@ def sent(path: str, settings: dict[str, str]) -> tuple[Sent, list[ExportTraceSer
             metered = {"OTEL_EXPORTER_OTLP_ENDPOINT": meter.url, **settings}
             with Stack(Path(folder), "app", settings=metered) as server:
                 for _ in range(CONNECTIONS):
-                    urllib.request.urlopen(server.url("app", 8000) + path).close()  # noqa: S310
+                    urllib.request.urlopen(server.url("app", 8000) + path).read()  # noqa: S310
                     time.sleep(PAUSE)
     spans = [span for request in meter.traces() for span in spans_of(request)]
     connections = sum(span.name == names.SPAN_TCP for span in spans)
