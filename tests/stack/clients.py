@@ -33,6 +33,8 @@ class Made:
     span_id: str
     began: float
     """On the wall clock, before the connection."""
+    since: float
+    """The same on the monotonic clock."""
     seconds: float
     """From then to the last byte."""
 
@@ -78,7 +80,7 @@ class Client:
         if self._span:
             self._span.end()
         assert answer.status == 200, f"{self._path}: {answer.status}"
-        return Made(self._port, self._path, *self._ids, self._wall, seconds)
+        return Made(self._port, self._path, *self._ids, self._wall, self._began, seconds)
 
 
 class Load:

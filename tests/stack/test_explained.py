@@ -12,6 +12,7 @@ from stack.jaeger import Span
 from stack.running import Stack
 from tcpwatch import names
 from tests.stack.clients import Load, Made
+from tests.stack.metronome import Metronome
 
 pytestmark = pytest.mark.alone
 SECONDS = 10.0
@@ -33,6 +34,8 @@ CLOCK_MONOTONIC_COARSE = 6
 TOLERANCE = time.clock_getres(CLOCK_MONOTONIC_COARSE) + 0.005
 """Seconds: the kernel's tick, in which it counts the wait, and what a client's thread may lose."""
 EXPLAINED = 0.99
+MOST_ASIDE = 0.5
+"""On a machine busier than that nothing is steady."""
 
 
 def explained(connection: Span, *without: str) -> float:
@@ -50,15 +53,24 @@ def explained(connection: Span, *without: str) -> float:
 def test_client_latency_is_the_sum_of_the_phases(
     stack: Stack, service: str, port: int, name: str, figures: list[str]
 ) -> None:
-    """In steady load, 99 % of latencies are the phases' sum, within one tick and 5 ms."""
-    with Load(stack.address(service, port), PATHS, RATE) as load:
+    """In steady load, 99 % of latencies are the phases' sum, within one tick and 5 ms.
+
+    Requests during which somebody else had a processor are set aside, and counted.
+    """
+    with Metronome() as metronome, Load(stack.address(service, port), PATHS, RATE) as load:
         load.last(SECONDS)
     found = wait_for(stack, name, load.made)
-    off = sorted(made.seconds - explained(found[made.port]) for made in load.made)
+    steady = [
+        made for made in load.made if not metronome.disturbed(made.since, made.since + made.seconds)
+    ]
+    aside = len(load.made) - len(steady)
+    assert aside <= MOST_ASIDE * len(load.made), f"{aside} requests met a processor that was taken"
+    off = sorted(made.seconds - explained(found[made.port]) for made in steady)
     percentiles = quantiles(off, n=100)
     within = sum(abs(seconds) <= TOLERANCE for seconds in off) / len(off)
     said = (
-        f"{name}: {within:.2%} of {len(off)} within {TOLERANCE * 1e3:.0f} ms; client less phases: "
+        f"{name}: {within:.2%} of {len(off)} within {TOLERANCE * 1e3:.0f} ms, {aside} set aside; "
+        "client less phases: "
         f"1 % {percentiles[0] * 1e3:.2f} ms, median {percentiles[49] * 1e3:.2f} ms, "
         f"99 % {percentiles[98] * 1e3:.2f} ms, worst {off[-1] * 1e3:.2f} ms"
     )
@@ -68,7 +80,7 @@ def test_client_latency_is_the_sum_of_the_phases(
         # The test can fail: without the queue, which no other instrumentation sees, it does.
         blind = sum(
             abs(made.seconds - explained(found[made.port], names.ACCEPT_QUEUE)) <= TOLERANCE
-            for made in load.made
+            for made in steady
         )
         assert blind / len(off) < EXPLAINED
 
