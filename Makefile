@@ -5,10 +5,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 p
 export PYTHONNOUSERSITE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test hard browser suites bench instructions check format clean python
+.PHONY: help setup demo test hard browser suites bench instructions stack stack-test check format clean python
 
 help: ## show the verbs
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
 		while IFS='|' read -r verb text; do printf '%-20s %s\n' "$$verb" "$$text"; done
 
 demo: setup ## start a real server and real clients, then tell what happened to each connection
@@ -36,6 +36,15 @@ bench: setup ## measure what it costs, beside OpenTelemetry's own instrumentatio
 instructions: setup ## count instructions per request; fail if they grew by a tenth (minutes)
 	@PYTHONPATH=scripts .venv/bin/python -m bench.gate $(if $(ACCEPT),--accept)
 
+stack: setup ## run Jaeger, Prometheus, a Collector and servers under load, without Docker (needs Go)
+	@.venv/bin/python -m pip install -q --disable-pip-version-check -e '.[stack]'
+	@PYTHONPATH=scripts .venv/bin/python -m stack
+
+stack-test: setup ## test deploy/ against these real programs (the first time builds them: 10 minutes)
+	@.venv/bin/python -m pip install -q --disable-pip-version-check -e '.[stack]'
+	@PYTHONPATH=scripts .venv/bin/python -m stack build
+	@.venv/bin/python -m pytest tests/stack
+
 check: setup ## lint, format and types, changing nothing
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
@@ -49,7 +58,7 @@ setup: python ## make the local environment .venv
 	@$(PYTHON) scripts/environments.py
 
 clean: ## remove what the other verbs made
-	rm -rf .venv .venvs .suites .shots dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venvs .suites .shots .stack dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 python:

@@ -28,6 +28,8 @@ from click.testing import CliRunner
 from bench.report import BLOCKS as OVERHEAD
 from bench.results import Results
 from examples import EXAMPLES
+from stack.figures import BLOCKS as SIZING
+from stack.figures import Sizing
 from tcpwatch import names
 from tcpwatch.cli.commands import tcpwatch as command
 from tcpwatch.core import kinds
@@ -36,7 +38,11 @@ from tcpwatch.settings import Settings
 from tcpwatch.view import glossary
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+DOCUMENTS = (
+    ROOT / "README.md",
+    ROOT / "deploy" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+)
 BLOCK = re.compile(
     r"(?P<begin><!-- generated: (?P<name>[a-z: _]+) -->\n)(?P<body>.*?)"
     r"(?P<end><!-- end: (?P=name) -->)",
@@ -304,7 +310,8 @@ SOURCES: dict[str, Source] = {
 def source(name: str) -> Source:
     """Return a block's source: `symptom: NAME` is probes.py's, `overhead: NAME` the benchmark's.
 
-    `example: NAME` is examples.py's, `help NAME` what a command says of itself.
+    `sizing: NAME` is the stack's, `example: NAME` examples.py's, `help NAME` what a command says of
+    itself.
     """
     kind, _, which = name.partition(": ")
     if name in SOURCES:
@@ -315,6 +322,8 @@ def source(name: str) -> Source:
         return Source(lambda: help_text(name.removeprefix("help ")))
     if kind == "overhead":
         return Source(lambda: OVERHEAD[which](Results.load(ROOT / "docs" / "overhead.json")))
+    if kind == "sizing":
+        return Source(lambda: SIZING[which](Sizing.load()))
     if kind == "symptom":
         return Source(lambda: symptom(which), measured=True)
     raise LookupError(f"nothing makes a block named {name!r}")

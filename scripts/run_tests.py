@@ -21,8 +21,8 @@ from environments import ROOT, Environment, all_environments
 
 HARD = ("tests/hard", "tests/suites")
 """Slow tests, for which there is `make hard`."""
-BROWSER = "tests/browser"
-"""Needs a Chromium: `make browser`."""
+ELSEWHERE = {"tests/browser": "make browser", "tests/stack": "make stack-test"}
+"""What needs more than Python, a Chromium or Go, and the verb that runs it."""
 AT_ONCE = min(2, os.cpu_count() or 1)
 """Runs at a time: they wait more than they compute."""
 NO_TESTS = 5
@@ -94,7 +94,7 @@ def portions(arguments: list[str]) -> list[tuple[int, list[str]]]:
     if arguments[:1] == ["--hard"]:
         wanted = [*HARD, *arguments[1:]]
     else:
-        wanted = [*(f"--ignore={ROOT / folder}" for folder in (*HARD, BROWSER)), *arguments]
+        wanted = [*(f"--ignore={ROOT / folder}" for folder in (*HARD, *ELSEWHERE)), *arguments]
     return [(AT_ONCE, ["-m", "not alone", *wanted]), (1, ["-m", "alone", *wanted])]
 
 
@@ -113,6 +113,8 @@ def main(arguments: list[str]) -> int:
                 sums[name].seconds += run.seconds
     total = Result()
     print()
+    for folder, verb in ELSEWHERE.items():
+        print(f"not run here: {folder} ({verb})")
     for name, run in sums.items():
         print(f"Python {name}: {run.result} in {run.seconds:.0f} s")
         total.add(run.result)
