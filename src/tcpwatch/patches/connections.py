@@ -90,7 +90,9 @@ def _errno_name(error: BaseException) -> str:
 
 
 def _verified(connection: Connection, result: Any, error: BaseException | None) -> None:
-    if error is None and not result:
+    if error is not None:  # it leaves the loop, and nobody closes the connection
+        connection.marks.extend((kinds.HANDLER_ENDED, clock(), (type(error).__name__, False)))
+    elif not result:
         connection.marks.extend((kinds.REJECTED, clock(), True))
 
 
@@ -192,8 +194,8 @@ def _close_ended(
 def _not_dispatched(connection: Connection, error: BaseException | None) -> None:
     """Note why a connection is closed before it had a handler.
 
-    verify_request() or process_request() has failed (no thread can be started): `socketserver`
-    closes the connection while it handles that exception.
+    process_request() has failed (no thread can be started): `socketserver` closes the connection
+    while it handles that exception.
     """
     if error is not None:
         connection.marks.extend((kinds.HANDLER_ENDED, clock(), (type(error).__name__, False)))
