@@ -30,7 +30,7 @@ VARYING = (
 """What differs between two runs of the same bare server, and our one line at install()."""
 
 
-OURS = (r'  File "[^"]*/tcpwatch/patches/wrap\.py", [^\n]*\n    [^\n]*\n', "")
+OURS = (r'  File "<tcpwatch wrapper>", [^\n]*\n', "")
 """A frame of ours in a traceback: before Python 3.11 it stays there (docs/limits.md)."""
 
 

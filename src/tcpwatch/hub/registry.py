@@ -23,7 +23,7 @@ from tcpwatch import names
 from tcpwatch.core import kinds
 from tcpwatch.core.marks import Ending
 from tcpwatch.guard import guard
-from tcpwatch.hub import forks
+from tcpwatch.hub import exchanges, forks
 from tcpwatch.hub.connection import Connection
 from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.output import Output, Sink
@@ -320,12 +320,8 @@ class Hub:
             return
         connection.over = True
         exchange = connection.exchange
-        if exchange is not None and not exchange.ended and self.output is not None:
-            exchange.ended = True
-            try:
-                self.output.requests.end(connection, exchange)
-            except Exception as error:
-                guard.caught("request span", error)
+        if exchange is not None and exchange.head_ns and not exchange.ended:
+            exchanges.end(connection, exchange, self.output)
         self._end(connection, (kinds.ABANDONED, clock(), outcome))
 
     def _end(self, connection: Connection, mark: tuple[int, int, Any]) -> None:

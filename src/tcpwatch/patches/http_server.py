@@ -15,8 +15,7 @@ from typing import Any, Final
 
 from tcpwatch import names
 from tcpwatch.core import kinds
-from tcpwatch.guard import guard
-from tcpwatch.hub import hub
+from tcpwatch.hub import exchanges, hub
 from tcpwatch.hub.connection import APP, HEAD, WAITING, Connection, Exchange
 from tcpwatch.patches import code, flask, streams, werkzeug, wsgiref
 from tcpwatch.patches.wrap import Hook, ours, patches
@@ -164,27 +163,9 @@ def _responds(handler: Any, status: Any) -> None:
 def _end(
     connection: Connection, exchange: Exchange, error: BaseException | None, closes: bool
 ) -> None:
-    exchange.ended = True
     if error is not None and not (connection.stream_failed and isinstance(error, OSError)):
         exchange.raised(type(error))
-    if exchange.first_write_ns:
-        connection.marks.extend((kinds.LAST_WRITE, exchange.last_write_ns, None))
-    if exchange.cut_short and exchange.version != "HTTP/0.9":
-        # An HTTP/0.9 request has no other end than the client's FIN.
-        connection.marks.extend((kinds.READ_FAILED, clock(), "EOF"))
-    if exchange.head_ns or exchange.status is not None:
-        span = None
-        try:
-            if hub.output is not None:
-                span = hub.output.requests.end(connection, exchange)
-        except Exception as internal:
-            guard.caught("request span", internal)
-        frozen = exchange.freeze(span)
-        now = clock()
-        connection.marks.extend((kinds.EXCHANGE_ENDED, now, frozen))
-    else:  # http.server drops a blank line without a word
-        now = clock()
-        connection.marks.extend((kinds.NO_REQUEST, now, True))
+    now = exchanges.end(connection, exchange, hub.output)
     connection.stage = WAITING
     connection.ready_ns = now
     if not closes:  # else the close comes at once, and its message takes these marks along
