@@ -14,6 +14,9 @@ logger = logging.getLogger("tcpwatch")
 
 REPEAT_NS = 30_000_000_000
 
+_WRAPPER = "tcpwatch_wrapper"
+"""Our own frames: nobody's stack looks like that without us."""
+
 _DOING = {
     names.LOOP_INLINE: "it is serving {who} itself (the server has no thread to spare for it)",
     names.LOOP_TLS_HANDSHAKE: "{who} has connected and does not go on with its TLS handshake",
@@ -91,6 +94,7 @@ def _stack(thread_id: int) -> str:
     if frame is None:
         return ""
     try:
-        return "; the loop's thread is here:\n" + "".join(traceback.format_stack(frame)).rstrip()
+        stack = [each for each in traceback.extract_stack(frame) if each.name != _WRAPPER]
+        return "; the loop's thread is here:\n" + "".join(traceback.format_list(stack)).rstrip()
     finally:
         del frame
