@@ -41,7 +41,7 @@ stack: setup ## run Jaeger, Prometheus, a Collector and servers under load, with
 stack-test: setup ## test deploy/ against these real programs (the first time builds them: 10 minutes)
 	@.venv/bin/python -m pip install -q --disable-pip-version-check -e '.[stack]'
 	@PYTHONPATH=scripts .venv/bin/python -m stack build
-	@.venv/bin/python -m pytest tests/stack
+	@.venv/bin/python -m pytest tests/stack tests/load tests/dashboards
 
 dashboards: setup ## build dashboards/*.json from the names of the contract (Python 3.11 or newer)
 	@.venv/bin/python -c 'import grafana_foundation_sdk' || \
