@@ -47,6 +47,10 @@ def client_span(method: str, name: str, headers: dict[str, str]) -> Iterator[Spa
     propagate.inject(headers, set_span_in_context(span))
     try:
         yield span
+    except BaseException as cut_off:  # also Locust's end of the run
+        span.set_attribute("error.type", type(cut_off).__name__)
+        span.set_status(Status(StatusCode.ERROR))
+        raise
     finally:
         span.end()
 

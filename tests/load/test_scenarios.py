@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,7 +120,10 @@ def fired(stack: Stack, ran: Ran) -> set[str]:
 
 @pytest.mark.parametrize("name", ORDER)
 def test_the_dashboards_show_what_a_scenario_states(
-    stack: Stack, done: dict[str, Ran], name: str
+    stack: Stack,
+    done: dict[str, Ran],
+    name: str,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Each stated panel is within its bounds, each stated alert has fired."""
     ran = done[name] = load(stack, name)
@@ -140,6 +144,8 @@ def test_the_dashboards_show_what_a_scenario_states(
         if not wrong:
             break
         time.sleep(1)  # nobody tells when a sample is stored
+    for shown in ran.scenario.shows:
+        record_property(f"{shown.panel} {shown.series}", largest(stack, ran, shown))
     assert not wrong, "\n".join(wrong)
 
 
@@ -156,16 +162,33 @@ def test_no_alert_fires_in_steady_load(stack: Stack, done: dict[str, Ran]) -> No
     assert found == []
 
 
+def answered(spans: list[jaeger.Span]) -> dict[str, jaeger.Span]:
+    """Return the client spans of steady load by their ids; Locust cuts a few off at its end."""
+    return {
+        span.span_id: span
+        for span in spans
+        if span.service == "locust-steady" and "http.response.status_code" in span.attributes
+    }
+
+
+def served(spans: list[jaeger.Span]) -> list[jaeger.Span]:
+    """Return the server's spans that are children of an answered client's, in its trace."""
+    clients = answered(spans)
+    children = [span for span in spans if span.service == "shop" and span.parent in clients]
+    return [span for span in children if span.trace_id == clients[span.parent].trace_id]
+
+
 def test_client_and_server_are_one_trace(stack: Stack, done: dict[str, Ran]) -> None:
-    """The client's span is the parent of the server's, in the same trace."""
+    """Each answered request of a client has the server's span as its child, in one trace."""
     if "steady" not in done:
         pytest.skip("steady was not run")
-    spans = jaeger.traces(stack.jaeger, "locust-steady")
-    clients = {span.span_id: span for span in spans if span.service == "locust-steady"}
-    servers = [span for span in spans if span.service == "shop" and span.parent in clients]
-    assert len(clients) > 400
-    assert len(servers) == len(clients)
-    assert all(span.trace_id == clients[span.parent].trace_id for span in servers)
+    spans = jaeger.wait(
+        stack.jaeger,
+        "locust-steady",
+        lambda spans: len(answered(spans)) > 400 and len(served(spans)) == len(answered(spans)),
+    )
+    assert len(answered(spans)) > 400
+    assert len(served(spans)) == len(answered(spans))
 
 
 @pytest.mark.parametrize(("place", "query"), list(asked.of_panels()))
