@@ -33,6 +33,8 @@ HOLD = 7.0
 """Seconds for which the first of a burst holds a server of one thread."""
 PATIENCE = 30.0
 """Seconds after which a client gives up."""
+AFTER_FAILURE = 1.0
+"""Seconds until one who has failed tries again."""
 _turns = itertools.count()
 
 
@@ -138,6 +140,8 @@ def connected(visitor: Any, name: str, window: int = 0) -> Iterator[socket.socke
             exception=failure,
             context={},
         )
+    if failure:
+        visitor.sleep(AFTER_FAILURE)
 
 
 def trickle(visitor: Any, connection: socket.socket, data: bytes, seconds: float) -> None:

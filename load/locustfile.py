@@ -33,11 +33,6 @@ class Visitor(HttpUser):
         self._behaviour = self._scenario.behaviour or behaviours.mixed()
         self.came = False
 
-    def on_start(self) -> None:
-        """Send nothing to whom we may not load."""
-        if why := refusal(self.host, 0):
-            raise StopUser(why)
-
     def wait_time(self) -> float:
         """Return the seconds between two turns."""
         return self._scenario.pause
@@ -55,7 +50,9 @@ class Visitor(HttpUser):
 
     @task
     def turn(self) -> None:
-        """Do what the scenario says."""
+        """Do what the scenario says, to whom we may load: the web page can change the host."""
+        if why := refusal(self.host, 0):
+            raise StopUser(why)
         self._behaviour(self)
 
 
