@@ -29,7 +29,7 @@ EXPORT_BYTES = 16 * 1024**2
 """More than the kernel's buffers of both sides hold."""
 READ_AFTER = 3.0
 """Seconds until a slow reader begins to read."""
-HOLD = 7.0
+HOLD = 12.0
 """Seconds for which the first of a burst holds a server of one thread."""
 PATIENCE = 30.0
 """Seconds after which a client gives up."""

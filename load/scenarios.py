@@ -109,7 +109,7 @@ SCENARIOS = {
     "burst": Scenario(
         f"Two hundred at once on a server of one thread that is held for {behaviours.HOLD:.0f} s.",
         behaviours.burst,
-        *("app-inline", 8001, 200, 200, 20, 0),
+        *("app-inline", 8001, 200, 200, 25, 0),
         (
             Shown(
                 "accept-loop",
@@ -125,7 +125,12 @@ SCENARIOS = {
                 series={CULPRIT: "inline"},
             ),
         ),
-        ("TcpwatchConnectionsDropped", "TcpwatchAcceptQueueNearlyFull"),
+        (
+            "TcpwatchConnectionsDropped",
+            "TcpwatchAcceptQueueNearlyFull",
+            "TcpwatchAcceptLoopStuck",
+            "TcpwatchAcceptLoopBlocked",
+        ),
     ),
     "idle": Scenario(
         "Browsers that connect ahead of time and say nothing, on a server with threads.",

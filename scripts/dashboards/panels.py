@@ -96,12 +96,19 @@ def how_to_read(content: str, height: int = 6) -> Any:
 
 
 def number(
-    title: str, conclude: str, unit: str, query: str, *, warn: float | None, bad: float | None
+    title: str,
+    conclude: str,
+    unit: str,
+    query: str,
+    *,
+    warn: float | None,
+    bad: float | None,
+    span: int = 4,
 ) -> Any:
     """One number now, coloured from `warn` and `bad` on."""
     steps: list[tuple[float | None, str]] = [(None, "green")]
     steps += [(value, colour) for value, colour in ((warn, "orange"), (bad, "red")) if value]
-    panel = stat.Panel().title(title).description(conclude).unit(unit).span(4).height(4)
+    panel = stat.Panel().title(title).description(conclude).unit(unit).span(span).height(4)
     panel = panel.thresholds(thresholds(*steps)).no_value("none")
     reduce = common.ReduceDataOptions().calcs(["lastNotNull"])
     return queries(panel.reduce_options(reduce), (query, ""), instant=True)

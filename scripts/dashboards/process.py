@@ -139,11 +139,53 @@ def cost() -> list[Any]:
     ]
 
 
+def lost() -> list[Any]:
+    """What was lost in the range, the very first of it too."""
+    failed = f'{PROCESS}, error_type!=""'
+    return [
+        panels.number(
+            title,
+            conclude,
+            COUNT,
+            queries.over_range(counter, of=of),
+            warn=1,
+            bad=1000,
+            span=6,
+        )
+        for title, conclude, counter, of in (
+            (
+                "Records lost in tcpwatch",
+                "In this range. Above none: traces and histograms miss so many; counters do not.",
+                metric(names.M_SELF_DROPPED),
+                PROCESS,
+            ),
+            (
+                "Errors in tcpwatch",
+                "In this range. Its fence caught them, the server did not notice: report them.",
+                metric(names.M_SELF_ERRORS),
+                PROCESS,
+            ),
+            (
+                "Spans lost: SDK queue",
+                "In this range. Above none: sample less, or give OTEL_BSP_MAX_QUEUE_SIZE more.",
+                series.SDK_PROCESSED,
+                failed,
+            ),
+            (
+                "Spans lost: sending",
+                "In this range. Above none: the Collector was away or refused them for too long.",
+                series.SDK_EXPORTED,
+                failed,
+            ),
+        )
+    ]
+
+
 def build() -> Any:
     """Make it."""
     return panels.page(
         "tcpwatch-process",
         "Process and tcpwatch's own cost",
         "What the process uses, what tcpwatch costs, what telemetry is lost.",
-        [panels.how_to_read(HOW, 7), *usage(), *cost()],
+        [panels.how_to_read(HOW, 7), *lost(), *usage(), *cost()],
     )
