@@ -5,10 +5,10 @@ The very queries of the panels are asked of the real Prometheus, with what Grafa
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from stack.running import Stack
 from tests.dashboards import asked
 
 pytestmark = [pytest.mark.timeout(150), pytest.mark.usefixtures("locust")]
+LOG = logging.getLogger(__name__)
 NAMES = {"app": "shop", "app-inline": "shop-inline", "app-tls": "shop-tls"}
 """service.name by the service of deploy/compose.yaml."""
 RATE = 20
@@ -124,10 +125,7 @@ def fired(stack: Stack, ran: Ran) -> set[str]:
 
 @pytest.mark.parametrize("name", ORDER)
 def test_the_dashboards_show_what_a_scenario_states(
-    stack: Stack,
-    done: dict[str, Ran],
-    name: str,
-    record_property: Callable[[str, object], None],
+    stack: Stack, done: dict[str, Ran], name: str
 ) -> None:
     """Each stated panel is within its bounds, each stated alert has fired."""
     ran = done[name] = load(stack, name)
@@ -149,7 +147,7 @@ def test_the_dashboards_show_what_a_scenario_states(
             break
         time.sleep(1)  # nobody tells when a sample is stored
     for shown in ran.scenario.shows:
-        record_property(f"{shown.panel} {shown.series}", largest(stack, ran, shown))
+        LOG.info("%s: %s %s %s", name, shown.panel, shown.series, largest(stack, ran, shown))
     assert not wrong, "\n".join(wrong)
 
 
@@ -211,6 +209,6 @@ def test_a_panel_has_data_in_one_of_the_scenarios(
             expression = f"max_over_time(({expression})[{seconds}s:5s])"
         found += prometheus.query(stack.prometheus, expression)
     title = place.partition(": ")[2].rpartition(" ")[0]
-    if title in QUIET:
+    if not found and title in QUIET:
         pytest.skip(f"shows nothing here: {QUIET[title]}")
     assert found, place
