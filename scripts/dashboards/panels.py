@@ -76,6 +76,11 @@ def queries(
     return panel.datasource(PROMETHEUS)
 
 
+def named(panel: Any, title: str, conclude: str, span: int, height: int = 8) -> Any:
+    """Give a panel its title, what to conclude from it, and its size in cells of the grid."""
+    return panel.title(title).description(conclude).span(span).height(height)
+
+
 def thresholds(*steps: tuple[float | None, str]) -> Any:
     """Colours from values on; the first has no value."""
     made = [models.Threshold(value=value, color=colour) for value, colour in steps]
@@ -108,7 +113,7 @@ def number(
     """One number now, coloured from `warn` and `bad` on."""
     steps: list[tuple[float | None, str]] = [(None, "green")]
     steps += [(value, colour) for value, colour in ((warn, "orange"), (bad, "red")) if value]
-    panel = stat.Panel().title(title).description(conclude).unit(unit).span(span).height(4)
+    panel = named(stat.Panel(), title, conclude, span, height=4).unit(unit)
     panel = panel.thresholds(thresholds(*steps)).no_value("none")
     reduce = common.ReduceDataOptions().calcs(["lastNotNull"])
     return queries(panel.reduce_options(reduce), (query, ""), instant=True)
@@ -125,13 +130,9 @@ def lines(
 ) -> Any:
     """Curves over time."""
     panel = (
-        timeseries.Panel()
-        .title(title)
-        .description(conclude)
+        named(timeseries.Panel(), title, conclude, span)
         .unit(unit)
         .min(0)
-        .span(span)
-        .height(8)
         .fill_opacity(30 if stacked else 5)
         .show_points(words.VisibilityMode.NEVER)
         .legend(
@@ -155,13 +156,9 @@ def lines(
 def bars(title: str, conclude: str, unit: str, query: str, legend: str, span: int = 12) -> Any:
     """One bar for each series, of the whole range."""
     panel = (
-        bargauge.Panel()
-        .title(title)
-        .description(conclude)
+        named(bargauge.Panel(), title, conclude, span)
         .unit(unit)
         .min(0)
-        .span(span)
-        .height(8)
         .orientation(words.VizOrientation.HORIZONTAL)
         .display_mode(words.BarGaugeDisplayMode.GRADIENT)
         .no_value("none")
@@ -173,11 +170,7 @@ def bars(title: str, conclude: str, unit: str, query: str, legend: str, span: in
 def heat(title: str, conclude: str, query: str, span: int = 12, unit: str = SECONDS) -> Any:
     """A histogram over time; its dots are exemplars."""
     panel = (
-        heatmap.Panel()
-        .title(title)
-        .description(conclude)
-        .span(span)
-        .height(8)
+        named(heatmap.Panel(), title, conclude, span)
         .calculate(calculate=False)
         .color(
             heatmap.HeatmapColorOptions()
@@ -204,7 +197,7 @@ def heat(title: str, conclude: str, query: str, span: int = 12, unit: str = SECO
 
 def traces(title: str, conclude: str, search: Search, span: int = 24) -> Any:
     """A list of traces; the first column opens one."""
-    panel = table.Panel().title(title).description(conclude).span(span).height(9)
+    panel = named(table.Panel(), title, conclude, span, height=9)
     return panel.with_target(search).datasource(JAEGER)
 
 
