@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 p
 export PYTHONNOUSERSITE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test hard browser suites bench instructions stack stack-test check format clean python
+.PHONY: help setup demo test hard browser suites bench instructions stack stack-test dashboards check format clean python
 
 help: ## show the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -43,7 +43,12 @@ stack: setup ## run Jaeger, Prometheus, a Collector and servers under load, with
 stack-test: setup ## test deploy/ against these real programs (the first time builds them: 10 minutes)
 	@.venv/bin/python -m pip install -q --disable-pip-version-check -e '.[stack]'
 	@PYTHONPATH=scripts .venv/bin/python -m stack build
-	@.venv/bin/python -m pytest tests/stack
+	@.venv/bin/python -m pytest tests/stack tests/load tests/dashboards
+
+dashboards: setup ## build dashboards/*.json from the names of the contract (Python 3.11 or newer)
+	@.venv/bin/python -c 'import grafana_foundation_sdk' || \
+		{ echo "Grafana's SDK needs Python 3.11 or newer: make dashboards PYTHON=python3.13" >&2; exit 1; }
+	@PYTHONPATH=scripts .venv/bin/python -m dashboards
 
 check: setup ## lint, format and types, changing nothing
 	@.venv/bin/ruff check

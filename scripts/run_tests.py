@@ -21,7 +21,11 @@ from environments import ROOT, Environment, all_environments
 
 HARD = ("tests/hard", "tests/suites")
 """Slow tests, for which there is `make hard`."""
-ELSEWHERE = {"tests/browser": "make browser", "tests/stack": "make stack-test"}
+ELSEWHERE = {
+    "tests/browser": "make browser",
+    "tests/load": "make stack-test",
+    "tests/stack": "make stack-test",
+}
 """What needs more than Python, a Chromium or Go, and the verb that runs it."""
 AT_ONCE = min(2, os.cpu_count() or 1)
 """Runs at a time: they wait more than they compute."""

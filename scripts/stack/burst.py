@@ -7,13 +7,13 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 from stack import jaeger, prometheus
-from stack.programs import HERE, ROOT
+from stack.programs import ROOT
 from stack.running import Stack
 from tcpwatch import names
 
+LOCUSTFILE = ROOT / "load" / "locustfile.py"
 SERVICE, NAME, PORT = "app-inline", "shop-inline", 8001
 USERS, SECONDS = 20, 10
 SERVER_KIND = 2
@@ -25,17 +25,11 @@ class BurstFailed(RuntimeError):
     """Locust did not do what it was told; the text has its last words."""
 
 
-def locustfile() -> Path:
-    """Return the scenarios of load/, or shoppers of our own where there are none."""
-    theirs = ROOT / "load" / "locustfile.py"
-    return theirs if theirs.exists() else HERE / "locustfile.py"
-
-
 def burst(stack: Stack) -> int:
     """Run it; return how many requests were answered. Raises BurstFailed."""
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "locust", f"--locustfile={locustfile()}", "--headless"),
+            *(sys.executable, "-m", "locust", f"--locustfile={LOCUSTFILE}", "--headless"),
             *("--skip-log", "--json", f"--host={stack.url(SERVICE, PORT)}"),
             *(f"--users={USERS}", f"--spawn-rate={USERS}", f"--run-time={SECONDS}s"),
             *("--stop-timeout=30", "--exit-code-on-error=0"),

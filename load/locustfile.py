@@ -1,0 +1,106 @@
+"""Locust's entry: `locust -f load/locustfile.py --scenario NAME --host http://127.0.0.1:8000`.
+
+The web page has the scenario as a choice. Numbers of clients are Locust's to choose there;
+load/run.py starts a scenario with its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import gevent
+from locust import HttpUser, events, task
+from locust.exception import StopUser
+
+import behaviours
+import bounds
+import tracing
+from scenarios import DEFAULT, SCENARIOS
+
+log = logging.getLogger(__name__)
+REFUSED = 2
+"""Exit status."""
+
+
+class Visitor(HttpUser):
+    """A client; the scenario says what it does in each turn."""
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self._scenario = SCENARIOS[environment.parsed_options.scenario]
+        self._behaviour = self._scenario.behaviour or behaviours.mixed()
+        self.came = False
+
+    def wait_time(self) -> float:
+        """Return the seconds between two turns."""
+        return self._scenario.pause
+
+    def sleep(self, seconds: float) -> None:
+        """Let the others go on meanwhile."""
+        gevent.sleep(seconds)
+
+    def ask(self, method: str, path: str, name: str, timeout: float = 30.0) -> None:
+        """Make a request by Locust's HTTP client, with a span of the client's side."""
+        headers: dict[str, str] = {}
+        with tracing.client_span(method, name, headers) as span:
+            answer = self.client.request(method, path, name=name, headers=headers, timeout=timeout)
+            tracing.answered(span, answer.status_code)
+
+    @task
+    def turn(self) -> None:
+        """Do what the scenario says, to whom we may load: the web page can change the host."""
+        if why := refusal(self.host, 0):
+            raise StopUser(why)
+        self._behaviour(self)
+
+
+@events.init_command_line_parser.add_listener
+def choose(parser: Any) -> None:
+    """Offer the scenarios on the command line and on the web page."""
+    parser.add_argument(
+        "--scenario",
+        choices=[*SCENARIOS],
+        default=DEFAULT,
+        env_var="SCENARIO",
+        include_in_web_ui=True,
+        help="What the clients do: "
+        + " ".join(f"{name}: {scenario.what}" for name, scenario in SCENARIOS.items()),
+    )
+
+
+@events.init.add_listener
+def prepare(environment: Any, **others: Any) -> None:
+    """Make client spans, if somebody takes them. Without a web page, refuse here and end."""
+    options = environment.parsed_options
+    if options.headless and (why := refusal(environment.host, options.num_users or 0)):
+        log.error(why)
+        sys.exit(REFUSED)
+    tracing.start()
+
+
+@events.test_start.add_listener
+def begin(environment: Any, **others: Any) -> None:
+    """End what has no end; what the web page asked for and is refused, at once."""
+    runner = environment.runner
+    if why := refusal(environment.host, runner.target_user_count):
+        log.error(why)
+        gevent.spawn(runner.stop)
+    else:
+        gevent.spawn_later(bounds.LONGEST, runner.stop)
+
+
+def refusal(host: str | None, users: int) -> str | None:
+    """Return why this is beyond the bounds, or None."""
+    try:
+        bounds.check(host, users)
+    except bounds.Refused as why:
+        return f"Refused: {why}"
+    return None
+
+
+@events.quitting.add_listener
+def end(environment: Any, **others: Any) -> None:
+    """Send the spans that are left."""
+    tracing.stop()

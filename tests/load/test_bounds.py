@@ -1,0 +1,77 @@
+"""Only this machine and the compose network are loaded, and not without end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import bounds
+import run
+import scenarios
+from tests.dashboards import asked
+
+COMMAND = (sys.executable, "-m", "locust", f"--locustfile={run.LOCUSTFILE}", "--headless")
+
+
+@pytest.mark.parametrize(
+    "host", ["http://127.0.0.1:8000", "http://localhost", "http://[::1]:1", "http://app:8000"]
+)
+def test_loopback_and_compose_are_loaded(host: str) -> None:
+    """These may be."""
+    bounds.check(host, bounds.MOST_USERS)
+
+
+@pytest.mark.parametrize(
+    "host", ["http://example.com", "http://10.0.0.1", "http://127.0.0.1.example.com", None, "app"]
+)
+def test_others_are_refused(host: str | None) -> None:
+    """Any other is not, nor what is no URL."""
+    with pytest.raises(bounds.Refused):
+        bounds.check(host)
+
+
+def test_too_many_are_refused() -> None:
+    """There is a most."""
+    with pytest.raises(bounds.Refused, match="501 users are more than the 500"):
+        bounds.check("http://127.0.0.1", bounds.MOST_USERS + 1)
+
+
+def test_locust_itself_refuses_with_a_sentence(locust: None) -> None:
+    """Also without run.py: nothing is sent, the exit status is not 0."""
+    done = subprocess.run(
+        [*COMMAND, "--host=http://192.0.2.1:8000", "--users=1", "--run-time=30s", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=25,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "192.0.2.1 is neither this machine nor in the compose network" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("name", sorted(scenarios.SCENARIOS))
+def test_a_scenario_is_bounded_and_states_what_is_seen(name: str) -> None:
+    """It ends by itself, and each statement is of a panel and an alert that exist, with a bound."""
+    scenario = scenarios.SCENARIOS[name]
+    assert scenario.run_time <= 60
+    assert scenario.users <= bounds.MOST_USERS
+    assert scenario.service in bounds.COMPOSE
+    assert scenario.shows
+    pages = {path.stem: asked.page(path) for path in asked.DASHBOARDS}
+    for shown in scenario.shows:
+        [panel] = [p for p in pages[shown.dashboard]["panels"] if p["title"] == shown.panel]
+        assert shown.query in {target["refId"] for target in panel["targets"]}
+        assert (shown.at_least, shown.at_most) != (None, None)
+    assert set(scenario.alerts) <= {place for place, _ in asked.of_rules()}
+
+
+def test_the_scenarios_can_be_read_by_a_machine() -> None:
+    """Run as a program the table is JSON."""
+    done = subprocess.run(
+        [sys.executable, scenarios.__file__], capture_output=True, text=True, check=True
+    )
+    assert set(json.loads(done.stdout)) == set(scenarios.SCENARIOS)
