@@ -51,6 +51,11 @@ def shopper(visitor: Any) -> None:
         visitor.ask("GET", "/item/1", "/item/<number>")
 
 
+def failing(visitor: Any) -> None:
+    """Ask for what the server fails to answer."""
+    visitor.ask("GET", "/error", "/error")
+
+
 def burst(visitor: Any) -> None:
     """The first holds the server, all others come meanwhile; each comes once."""
     if not visitor.came:
@@ -168,10 +173,16 @@ MIX = {
     slow_reader: 1,
     upload: 2,
     reset: 1,
+    failing: 1,
 }
 """What the visitors of the mixed scenario are, and how many of each."""
+_mix = itertools.cycle(
+    random.Random(1).sample(  # noqa: S311 - shuffled, and the same each time
+        list(MIX), sum(MIX.values()), counts=list(MIX.values())
+    )
+)
 
 
 def mixed() -> Callable[[Any], None]:
-    """Choose what a visitor of the mixed scenario is."""
-    return random.choices(list(MIX), list(MIX.values()))[0]  # noqa: S311
+    """Return what the next visitor of the mixed scenario is."""
+    return next(_mix)

@@ -254,12 +254,12 @@ SCENARIOS = {
     "mixed": Scenario(
         "A little of all of it but for TLS, on a server with threads.",
         None,
-        *("app", 8000, 27, 27, 30, 0.5),
+        *("app", 8000, 28, 28, 30, 0.5),
         (
             Shown(
                 "connections",
                 "Outcomes, in this range",
-                "20 of 27 ask twice a second for 30 s",
+                "20 of 28 ask twice a second for 30 s",
                 at_least=400,
                 series={OUTCOME: "completed"},
             ),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from grafana_foundation_sdk.builders import dashboard as dashboards
+
 from dashboards import panels, queries
 from dashboards.panels import COUNT, PER_SECOND, SECONDS, SHARE, Search
 from dashboards.series import label, metric
@@ -167,10 +169,12 @@ def build() -> Any:
                 ),
             ),
             panels.traces(
-                "Traces with an error",
-                "5xx and exceptions; the request's span has error.type, the connection's the "
-                "outcome.",
-                Search(tags="error=true"),
+                "Requests answered with $status",
+                "Open one: its request span has the route and, after an exception, error.type; the "
+                "connection's has the outcome. None: choose another Status above.",
+                # Not error=true: Jaeger's storage in memory does not find it.
+                Search(tags=f"{names.HTTP_RESPONSE_STATUS_CODE}=$status"),
             ),
         ],
+        [dashboards.CustomVariable("status").label("Status").values("500,502,503,504,400,404")],
     )

@@ -5,10 +5,13 @@ The very queries of the panels are asked of the real Prometheus, with what Grafa
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import subprocess
 import time
+import urllib.parse
+import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +27,8 @@ pytestmark = [pytest.mark.timeout(150), pytest.mark.usefixtures("locust")]
 LOG = logging.getLogger(__name__)
 NAMES = {"app": "shop", "app-inline": "shop-inline", "app-tls": "shop-tls"}
 """service.name by the service of deploy/compose.yaml."""
+CHOSEN = {"$culprit": "inline", "$status": "500"}
+"""What is chosen above the lists of traces."""
 RATE = 20
 """Seconds of $__rate_interval: Grafana takes four times the interval of export."""
 EXPORTED = 12.0
@@ -41,7 +46,6 @@ QUIET = {
     "Spans lost: sending": "nothing is lost",
     "Spans lost on the way": "nothing is lost",
     "Phase handle": "these servers speak HTTP",
-    "Errors by route": "no scenario makes a view fail",
 }
 """Panels that show nothing in any scenario, and why."""
 
@@ -212,3 +216,41 @@ def test_a_panel_has_data_in_one_of_the_scenarios(
     if not found and title in QUIET:
         pytest.skip(f"shows nothing here: {QUIET[title]}")
     assert found, place
+
+
+def searches() -> list[tuple[str, dict[str, Any]]]:
+    """Return what panels ask of Jaeger, by dashboard."""
+    return [
+        (path.stem, target)
+        for path in asked.DASHBOARDS
+        for panel in asked.page(path)["panels"]
+        for target in panel.get("targets", [])
+        if target.get("queryType") == "search"
+    ]
+
+
+@pytest.mark.parametrize(("dashboard", "search"), searches())
+def test_a_list_of_traces_has_some(
+    stack: Stack, done: dict[str, Ran], dashboard: str, search: dict[str, Any]
+) -> None:
+    """Asked as Grafana's Jaeger data source asks, Jaeger finds traces of one of the servers."""
+    if set(done) != set(SCENARIOS):
+        pytest.skip("not all scenarios were run")
+    found = [jaeger_finds(stack, search, service) for service in NAMES.values()]
+    assert any(found), dashboard
+
+
+def jaeger_finds(stack: Stack, search: dict[str, Any], service: str) -> int:
+    """Return how many traces a panel's search finds."""
+    pairs = (pair.partition("=") for pair in search.get("tags", "").split())
+    said = {
+        "service": service,
+        "lookback": "1h",
+        "limit": search["limit"],
+        "operation": search.get("operation"),
+        "minDuration": search.get("minDuration"),
+        "tags": json.dumps({key: CHOSEN.get(value, value) for key, _, value in pairs}),
+    }
+    words = urllib.parse.urlencode({key: value for key, value in said.items() if value})
+    with urllib.request.urlopen(f"{stack.jaeger}/api/traces?{words}", timeout=30) as answer:
+        return len(json.load(answer)["data"])
