@@ -14,8 +14,8 @@ logger = logging.getLogger("tcpwatch")
 
 REPEAT_NS = 30_000_000_000
 
-_WRAPPER = "tcpwatch_wrapper"
-"""Our own frames: nobody's stack looks like that without us."""
+_OURS = frozenset({"tcpwatch_wrapper", "watched_readinto", "watched_write"})
+"""Our own functions on a stack: nobody's looks like that without us."""
 
 _DOING = {
     names.LOOP_INLINE: "it is serving {who} itself (the server has no thread to spare for it)",
@@ -94,7 +94,7 @@ def _stack(thread_id: int) -> str:
     if frame is None:
         return ""
     try:
-        stack = [each for each in traceback.extract_stack(frame) if each.name != _WRAPPER]
+        stack = [each for each in traceback.extract_stack(frame) if each.name not in _OURS]
         return "; the loop's thread is here:\n" + "".join(traceback.format_list(stack)).rstrip()
     finally:
         del frame
