@@ -110,6 +110,22 @@ def test_a_stall_comes_with_the_servers_own_warning(store: Store, shop: Server) 
     assert said.text == STALL + "5"
 
 
+def test_a_stall_is_over_when_the_server_says_so(viewer: Viewer, shop: Server) -> None:
+    """That record comes before the next export; one of before the last is of another stall."""
+    moment = time.time()
+    shop.standing(moment, busy=5.0)
+    shop.log(moment - 4, STALL)
+    shop.log(moment - 3.9, "accept loop of S on 127.0.0.1:5000 goes on after 2.0 s")
+
+    def process() -> Any:
+        ((told,),) = (server["now"] for server in answer(viewer, "state")["servers"])
+        return told
+
+    assert (process()["stuck"], process()["warned"]["text"]) == (True, STALL)
+    shop.log(moment + 0.1, "accept loop of S on 127.0.0.1:5000 goes on after 5.0 s")
+    assert (process()["stuck"], process()["warned"]) == (False, None)
+
+
 def test_logs_are_kept_and_exported_if_they_are_ours(store: Store, shop: Server) -> None:
     """What the application logs is none of the viewer's business."""
     shop.log(100.0, STALL)

@@ -18,15 +18,21 @@ from tcpwatch.view.store import Store
 LATELY = 150.0
 """Seconds in which a server that exports every minute, as is usual, is heard twice."""
 
+_END = " goes on after "
 _LONGEST_WARNING = 8_000
 
 
 @dataclass(frozen=True)
 class Warned:
-    """What tcpwatch in a server logged, and when (seconds since the epoch)."""
+    """What tcpwatch in a server logged of its loop, and when (seconds since the epoch)."""
 
     at: float
     text: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is the end of a stall, not a stall."""
+        return _END in self.text
 
 
 def standing(store: Store, seconds: float = LATELY) -> list[now.Server]:
@@ -72,7 +78,8 @@ def ended(store: Store, most: int) -> list[now.Ended]:
 def warned(store: Store, server: now.Server) -> Warned | None:
     """Return the last warning about a server's loop since it left its post, None if there is none.
 
-    Servers warn in their log; it comes here if they export that log over OTLP, too.
+    If it is over since the server was heard, that is what is returned. Servers warn in their log;
+    it comes here if they export that log over OTLP, too.
     """
     since = server.heard - (server.busy or 0.0) - 1.0
     place = server.address if server.port is None else f"{server.address}:{server.port}"
@@ -82,7 +89,8 @@ def warned(store: Store, server: now.Server) -> Warned | None:
         [nanoseconds(since)],
     ):
         said = LogRecord.FromString(body).body.string_value
-        if service == server.service and place in said:
+        ends_another = _END in said and at / 1e9 <= server.heard
+        if service == server.service and place in said and not ends_another:
             return Warned(at / 1e9, _lines(said[:_LONGEST_WARNING]))
     return None
 

@@ -57,14 +57,16 @@ def listed(store: Store) -> list[dict[str, Any]]:
 
 def _process(store: Store, one: Server) -> dict[str, Any]:
     warned = now.warned(store, one) if one.stuck else None
+    # A record goes out at once, metrics at their time: the stall may be over since.
+    over = warned is not None and warned.is_over
     return {
         "heard": one.heard,
         "every": one.every,
-        "busy": one.busy,
-        "stuck": one.stuck,
+        "busy": 0.0 if over else one.busy,
+        "stuck": one.stuck and not over,
         "depth": one.depth,
         "limit": one.limit,
         "rate": one.rate,
         "open": [asdict(phase) for phase in one.open],
-        "warned": asdict(warned) if warned else None,
+        "warned": asdict(warned) if warned and not over else None,
     }
