@@ -96,6 +96,26 @@ def test_too_much_is_the_exporters_to_refuse(exporter: OTLPSpanExporter) -> None
     assert not sent.requests
 
 
+def test_what_is_too_much_together_leaves_in_two_requests(exporter: OTLPSpanExporter) -> None:
+    """Ours and the application's each keep within the exporter's limit."""
+    sent = Sent(exporter)
+    assert prepared.join(exporter)
+    provider = TracerProvider(resource=Resource({}), shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+
+    def both() -> None:
+        Tracing(provider).emit(FINISHED)
+        provider.get_tracer("app").start_span("work").end()
+        provider.force_flush()
+
+    both()
+    exporter._max_request_size = sent.requests[0].ByteSize() - 1
+    both()
+
+    assert sent.names == [["tcp.connection", "work"], ["tcp.connection"], ["work"]]
+    provider.shutdown()
+
+
 def test_an_exporter_that_looks_different_is_left_as_it_is() -> None:
     """Console, gRPC or another version: everything goes the stock way."""
     exporter = ConsoleSpanExporter()

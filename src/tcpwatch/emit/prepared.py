@@ -80,4 +80,9 @@ class _Joined:
 
     def send(self, data: bytes) -> Any:
         """Send what the exporter has encoded, in place of its client's method."""
-        return self._send(getattr(self._ahead, "bytes", b"") + data)
+        ahead = getattr(self._ahead, "bytes", b"")
+        if not 0 < self._exporter._max_request_size < len(ahead) + len(data):
+            return self._send(ahead + data)
+        # Each is small enough for a request, and both are not.
+        first = self._send(ahead)
+        return self._send(data) if first.success else first

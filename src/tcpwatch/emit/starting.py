@@ -79,12 +79,14 @@ class Starter:
         self, connection: Connection, ids: Ids, remote: SpanContext | None
     ) -> bool | None:
         """Say whether a span is sampled; None if the sampler has to be asked."""
-        parent = ROOT
+        parent, trace_id = ROOT, ids.trace_id
         if remote is not None:
             parent = REMOTE + (remote.trace_flags & SAMPLED)
-        elif connection.flags is not None and ids.parent_span_id:
+        elif connection.flags is None:
+            trace_id = connection.accepted.trace_id  # it is the connection that is decided on
+        elif ids.parent_span_id:
             parent = LOCAL + connection.flags
-        return self._tracing.foreseen.says(parent, ids.trace_id)
+        return self._tracing.foreseen.says(parent, trace_id)
 
     def _attributes(self, connection: Connection, exchange: Exchange) -> dict[str, Any]:
         found = words.request_attributes(exchange, connection.accepted, self._settings)
