@@ -38,13 +38,19 @@ MOST_ASIDE = 0.5
 """On a machine busier than that nothing is steady."""
 
 
+def phases(connection: Span) -> dict[str, float]:
+    """Return the seconds of each phase."""
+    return {
+        name.removeprefix(names.PHASE_PREFIX): float(seconds)
+        for name, seconds in connection.attributes.items()
+        if name.startswith(names.PHASE_PREFIX)
+    }
+
+
 def explained(connection: Span, *without: str) -> float:
     """Return the sum of the phases until the answer, in seconds."""
-    return sum(
-        float(connection.attributes.get(names.PHASE_PREFIX + phase, 0.0))
-        for phase in BEFORE_THE_ANSWER
-        if phase not in without
-    )
+    spent = phases(connection)
+    return sum(spent.get(phase, 0.0) for phase in BEFORE_THE_ANSWER if phase not in without)
 
 
 @pytest.mark.parametrize(
@@ -57,11 +63,17 @@ def test_client_latency_is_the_sum_of_the_phases(
 
     Requests during which somebody else had a processor are set aside, and counted.
     """
-    with Metronome() as metronome, Load(stack.address(service, port), PATHS, RATE) as load:
+    address = stack.address(service, port)
+    with Metronome() as metronome, Load(address, PATHS, RATE) as load:
         load.last(SECONDS)
     found = wait_for(stack, name, load.made)
     steady = [
-        made for made in load.made if not metronome.disturbed(made.since, made.since + made.seconds)
+        made
+        for made in load.made
+        # A server that loses its processor inside send() answers, and is not done for long.
+        if not metronome.disturbed(
+            made.since, made.since + max(made.seconds, explained(found[made.port]))
+        )
     ]
     aside = len(load.made) - len(steady)
     assert aside <= MOST_ASIDE * len(load.made), f"{aside} requests met a processor that was taken"
@@ -75,7 +87,12 @@ def test_client_latency_is_the_sum_of_the_phases(
         f"99 % {percentiles[98] * 1e3:.2f} ms, worst {off[-1] * 1e3:.2f} ms"
     )
     figures.append(said)
-    assert within >= EXPLAINED, said
+    strange = [
+        made for made in steady if abs(made.seconds - explained(found[made.port])) > TOLERANCE
+    ]
+    assert within >= EXPLAINED, f"{said}; " + "; ".join(
+        f"{made.path}: {made.seconds:.4f} s by {phases(found[made.port])}" for made in strange
+    )
     if service == "app-inline":
         # The test can fail: without the queue, which no other instrumentation sees, it does.
         blind = sum(
@@ -86,14 +103,15 @@ def test_client_latency_is_the_sum_of_the_phases(
 
 
 def wait_for(stack: Stack, name: str, made: list[Made]) -> dict[int, Span]:
-    """Return the connection spans by port, when all are there."""
+    """Return the connection spans by port, when all are there; leave out older ones."""
     ports = {each.port for each in made}
+    began = min(each.began for each in made) - 0.1
 
     def by_port(spans: list[Span]) -> dict[int, Span]:
         return {
             span.attributes[names.NETWORK_PEER_PORT]: span
             for span in spans
-            if span.name == names.SPAN_TCP
+            if span.name == names.SPAN_TCP and span.start >= began
         }
 
     found = by_port(jaeger.wait(stack.jaeger, name, lambda spans: ports <= set(by_port(spans))))
