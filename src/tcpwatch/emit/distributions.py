@@ -25,7 +25,7 @@ from opentelemetry.sdk.metrics.export import (
 Noted = tuple[int, tuple[int, int], int]
 """A value of a sampled span: value, (trace id, span id), wall clock (ns)."""
 
-LARGEST: Final = 1024
+LARGEST: Final = 256
 """So many values of a series wait at most, in a process that nobody collects from."""
 
 MOST_SERIES: Final = 2000

@@ -14,7 +14,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceState
 
 from tcpwatch import names
 from tcpwatch.emit import encoding
@@ -93,6 +93,14 @@ class Home:
             )
         return self._envelope
 
+    def limits_anything(self, span: FinishedSpan) -> bool:
+        """Say whether anything of a span may be more than the provider's limits."""
+        return (
+            self._has_value_limit
+            or len(span.attributes) > self._most
+            or bool(span.links and self._has_link_limit)
+        )
+
     def bounded(self, span: FinishedSpan) -> BoundedAttributes:
         """Return its attributes within the limits."""
         return BoundedAttributes(
@@ -124,7 +132,7 @@ class Home:
         found: Mapping[str, Any] = span.attributes
         links: Sequence[tuple[int, int]] = span.links
         dropped = None
-        if self._has_value_limit or len(found) > self._most or (links and self._has_link_limit):
+        if self.limits_anything(span):
             bounded = self.bounded(span)
             found, links = dict(bounded), list(links)[-(self.limits.max_links or 0) :]
             links = links if self.limits.max_links != 0 else ()
@@ -153,13 +161,26 @@ class LateSpan(ReadableSpan):
     `encoded` is its protobuf message, if an exporter of ours is going to ask for it.
     """
 
+    finished: FinishedSpan
+
     def __init__(self, finished: FinishedSpan, home: Home, encode: bool) -> None:
         self.finished, self.home = finished, home
         self.encoded = home.encoded(finished) if encode else None
 
+    def shrink(self) -> None:
+        """Keep the message alone, a fifth of the size: a queue of these waits for its exporter.
+
+        Of a message whose attributes or links were too many nobody could tell how many they were.
+        """
+        if self.encoded is not None and not self.home.limits_anything(self.finished):
+            del self.finished
+
     def __getattr__(self, name: str) -> Any:
         """Make the SDK's private fields; Python asks here for what an object does not have."""
         mine = self.__dict__
+        if name == "finished" and mine.get("encoded") is not None:
+            mine[name] = read(mine["encoded"])
+            return mine[name]
         if "home" not in mine or not name.startswith("_") or name.startswith("__"):
             raise AttributeError(name)
         if name == "_context":
@@ -171,3 +192,40 @@ class LateSpan(ReadableSpan):
         if name not in mine:
             raise AttributeError(name)
         return mine[name]
+
+
+def read(encoded: bytes) -> FinishedSpan:
+    """Return what `Home.encoded` has written."""
+    # A process whose spans go another way never needs these classes, which are megabytes.
+    from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
+
+    span = ScopeSpans.FromString(encoded).spans[0]
+    state = TraceState.from_header([span.trace_state]) if span.trace_state else {}
+    return FinishedSpan(
+        span.name,
+        _ids(span),
+        (int.from_bytes(span.parent_span_id, "big"), bool(span.flags & _IS_REMOTE)),
+        (span.start_time_unix_nano, span.end_time_unix_nano),
+        {each.key: _value(each.value) for each in span.attributes},
+        SERVER if span.kind == encoding.SERVER else INTERNAL,
+        [_ids(link) for link in span.links],
+        span.status.code == StatusCode.ERROR.value,
+        tuple(state.items()),
+    )
+
+
+_IS_REMOTE: Final = 0x200
+"""SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK of the protocol."""
+
+
+def _ids(of: Any) -> tuple[int, int]:
+    return int.from_bytes(of.trace_id, "big"), int.from_bytes(of.span_id, "big")
+
+
+def _value(of: Any) -> Any:
+    kind = of.WhichOneof("value")
+    if kind is None:
+        return None
+    if kind == "array_value":
+        return tuple(map(_value, of.array_value.values))
+    return getattr(of, kind)

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from tcpwatch.emit.distributions import Series
 
-MOST_ROWS: Final = 1024
+MOST_ROWS: Final = 256
 """So many rows of a page wait at most, in a process that nobody collects from."""
 
 MOST_PAGES: Final = 1024

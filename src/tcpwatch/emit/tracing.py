@@ -177,6 +177,7 @@ class Tracing:
                 home = self._home = Home(tracer.resource, tracer._span_limits)
             late = LateSpan(span, home, self._encodes)
             if self._queue is not None and late.encoded is not None:
+                late.shrink()
                 self._queue(late)
             else:
                 tracer.span_processor.on_end(late)
