@@ -105,7 +105,6 @@ def test_the_loop_is_worked_by_keyboard_alone(recorded: Viewer, open_page: Open)
     order = [one["id"] for one in rows(page)]
     victim, holder = row(page, "client B")["id"], row(page, "client A")["id"]
     canvas = page.locator("#gantt")
-    canvas.focus()
     for _ in range(order.index(victim) + 1):
         page.keyboard.press("ArrowDown")
     assert canvas.get_attribute("data-selected") == victim
@@ -121,6 +120,23 @@ def test_the_loop_is_worked_by_keyboard_alone(recorded: Viewer, open_page: Open)
     page.locator("h1", has_text="client A").wait_for()
     page.keyboard.press("3")
     page.wait_for_selector(READY["overview"])
+
+
+def test_the_focus_stays_where_the_keyboard_put_it(recorded: Viewer, open_page: Open) -> None:
+    """What the page draws again each second does not throw out who is in it with the tab key."""
+    page = open_page(recorded.address)
+    page.wait_for_selector(READY["findings"])
+    link = page.locator("#views a", has_text="Overview")
+    link.focus()
+    for _ in range(2):
+        with page.expect_response("**/api/state*"):
+            pass
+    assert link.evaluate("link => link === document.activeElement")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(READY["overview"])
+    current = page.locator("#views a[aria-current=page]")
+    assert current.inner_text() == "Overview"
+    assert current.evaluate("link => link === document.activeElement")
 
 
 def test_the_wheel_and_the_mouse_zoom_and_pan(recorded: Viewer, open_page: Open) -> None:
@@ -214,11 +230,15 @@ def test_what_happens_now_appears_by_itself(serve: Serve, open_page: Open) -> No
     shop = Server(viewer.store, began=time.time() - 5)
     blocked(shop)
     page.locator(".card", has_text="Client B").wait_for()
+    page.locator(".card a.look").focus()
+    shop.connection(4, {names.APP: 0.5}, start=2.0)
+    page.locator(".lead", has_text="of 3 connections").wait_for()
+    assert page.evaluate("document.activeElement.className") == "look"
     page.get_by_role("link", name="Loop", exact=True).click()
-    page.wait_for_selector("#gantt[data-rows='2']")
+    page.wait_for_selector("#gantt[data-rows='3']")
     assert page.locator("#live").get_attribute("aria-pressed") == "true"
     shop.connection(3, {names.APP: 0.5}, start=3.0)
-    page.wait_for_selector("#gantt[data-rows='3']")
+    page.wait_for_selector("#gantt[data-rows='4']")
 
 
 def test_what_clients_wrote_is_text_everywhere(serve: Serve, open_page: Open) -> None:

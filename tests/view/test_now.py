@@ -81,6 +81,13 @@ def test_a_server_is_listed_before_its_first_connection_is_over(
     assert process["open"] == [{"phase": names.APP, "count": 1, "oldest": 5.0}]
 
 
+def test_a_service_that_nobody_named_is_called_by_its_place(viewer: Viewer, store: Store) -> None:
+    """OpenTelemetry's `unknown_service:python` tells nobody anything."""
+    Server(store, "unknown_service:python").standing(time.time())
+    (told,) = answer(viewer, "state")["servers"]
+    assert told["name"] == "127.0.0.1:5000"
+
+
 def test_a_server_that_fell_silent_is_listed_for_what_is_recorded_of_it(
     viewer: Viewer, shop: Server
 ) -> None:

@@ -69,16 +69,17 @@ export function showPresent(place, server) {
   const others = state.servers.filter((one) => one.id !== server?.id && stuck(one));
   place.hidden = !server?.now?.length && !others.length;
   const text = stuck(server)?.warned?.text ?? "";
-  if (place.dataset.text !== text || !place.firstChild) {
-    show(place, el("div", { class: "line" }), text && el("div", { class: "said-so" }, warning(text)));
-    place.dataset.text = text;
+  const shown = JSON.stringify([text, others.map((other) => other.id)]);
+  if (place.dataset.shown !== shown || !place.firstChild) {
+    show(place, el("div", { class: "line" }), text && el("div", { class: "said-so" }, warning(text)),
+      others.length > 0 && el("p", {}, "Stuck as well: ", others.map((other, at) => [at ? ", " : "",
+        el("a", { href: to("loop", { server: other.id }) }, other.name)])));
+    place.dataset.shown = shown;
     const stack = place.querySelector("pre");
     if (stack) stack.scrollTop = stack.scrollHeight;
   }
   place.classList.toggle("stuck", Boolean(stuck(server)));
-  show(place.firstChild, server?.now?.length > 0 && el("p", {}, inWords(server)),
-    others.length > 0 && el("p", {}, "Stuck as well: ", others.map((other, at) => [at ? ", " : "",
-      el("a", { href: to("loop", { server: other.id }) }, other.name)])));
+  show(place.firstChild, server?.now?.length > 0 && el("p", {}, inWords(server)));
 }
 
 function inWords(server) {

@@ -216,5 +216,7 @@ export function loop({ main, server, parameters }) {
   strip.load(server.id, whole).catch(() => {});
   fetchNow().catch((error) => { note.textContent = error.message; });
   tick();
+  // Who came by a key, or by a link that is gone now, goes on with the picture's keys.
+  if (!main.contains(document.activeElement)) canvas.focus({ preventScroll: true });
   return () => { left = true; clearTimeout(timer); forgetState(); forgetTheme(); observer.disconnect(); };
 }
