@@ -343,7 +343,7 @@ def test_what_a_stuck_server_tells_is_text_too(serve: Serve, open_page: Open) ->
     viewer = serve()
     shop = Server(viewer.store, HOSTILE)
     shop.standing(time.time(), busy=5.0, depth=1, opened={HOSTILE: (1, 5.0)})
-    shop.log(time.time(), f"127.0.0.1:5000 {HOSTILE}\n" + f"  File {HOSTILE}\n" * 50 + "the end")
+    shop.stall(time.time(), f"127.0.0.1:5000 {HOSTILE}\n" + f"  File {HOSTILE}\n" * 50 + "the end")
     page = open_page(f"{viewer.address}/#/loop")
     page.locator("#present", has_text="The server warns").wait_for()
     assert page.locator("img[src=x]").count() == 0

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+from click.types import IntParamType
 
 INTERRUPTED = 130
 """What a shell reports for a command that Ctrl-C ended."""
 
 
-class Port(click.ParamType):
+class Port(IntParamType):
     """A TCP port; 0 is any free one, where `least` allows it."""
 
     name = "port"
@@ -19,11 +20,9 @@ class Port(click.ParamType):
     def __init__(self, least: int = 0) -> None:
         self.least = least
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number; anything else is a usage error."""
-        number: int = click.INT.convert(value, param, ctx)
+        number: int = super().convert(value, param, ctx)
         if not self.least <= number <= 65535:
             self.fail(f"{number} is no port: expected {self.least} to 65535", param, ctx)
         return number

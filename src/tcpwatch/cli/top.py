@@ -33,9 +33,7 @@ _SECOND = 2.0
 )
 @click.argument("url", required=False)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port", type=Port(), default=4318, show_default=True, help="For OTLP over HTTP."
-)
+@click.option("--port", type=Port(), default=4318, show_default=True, help="For OTLP over HTTP.")
 @click.option("--once", is_flag=True, help="Print one snapshot; the default into a pipe.")
 @click.option(
     "--wait",
