@@ -329,13 +329,38 @@ def test_a_loop_that_is_stuck_is_shown_while_it_is(serve: Serve, open_page: Open
         assert "1 in idle" in said
         assert f"serving 127.0.0.1:{clients[0].getsockname()[1]}, in phase idle" in said
         page.keyboard.press("2")
-        page.wait_for_selector("#gantt[data-open='1 idle'][data-deepest='2']")
+        holder = f"127.0.0.1:{clients[0].getsockname()[1]}"
+        assert f"it is busy with {holder}, and nobody who connects is answered" in said
+        page.wait_for_selector(
+            f"#gantt[data-open='{holder}: holds the loop, waits, waits'][data-deepest='2']"
+        )
         assert page.evaluate("document.getElementById('gantt').picture.present.away.length") == 1
         page.screenshot(path=SHOTS / "a-loop-that-is-stuck.png")
         for client in clients:
             client.close()
         page.wait_for_selector("#present:not(.stuck)", state="attached")
         page.wait_for_selector("#gantt[data-rows='3'][data-open='']")
+
+
+def test_open_connections_without_a_name_have_a_row_for_each_phase(
+    serve: Serve, open_page: Open
+) -> None:
+    """Metrics count them; how to learn who holds the loop is said, too."""
+    viewer = serve()
+    shop = Server(viewer.store)
+    opened = {names.IDLE: (2, 9.0), names.APP: (1, 5.0)}
+    for second in range(9):
+        waiting = max(0, second - 1)
+        shop.standing(time.time() - 8 + second, busy=5.0, depth=waiting, opened=opened)
+    page = open_page(f"{viewer.address}/#/loop")
+    rows = "waits, waits, waits, waits, waits, 2 more wait, 2 in idle, 1 in app"
+    page.wait_for_selector(f"#gantt[data-open='{rows}']")
+    page.locator("#present", has_text="OTEL_LOGS_EXPORTER=otlp").wait_for()
+    since = page.evaluate(
+        "document.getElementById('gantt').picture.present.rows.map((row) => row.since)"
+    )
+    assert since[:6] == sorted(since[:6])
+    assert since[0] < since[4] - 3
 
 
 def test_what_a_stuck_server_tells_is_text_too(serve: Serve, open_page: Open) -> None:
