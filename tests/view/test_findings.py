@@ -78,6 +78,21 @@ def test_a_convoy_has_no_culprit(store: Store, shop: Server) -> None:
     assert "2 other clients waited for the same reason" in said
 
 
+def test_the_longest_wait_comes_first_whoever_is_to_blame(store: Store, shop: Server) -> None:
+    """A convoy of many is worth more than one client that waited a moment for another."""
+    blocked(shop)
+    for number, wait in ((3, 5.0), (4, 0.5)):
+        shop.connection(
+            number, {names.ACCEPT_QUEUE: wait}, start=10.0, blocked_by__activity="convoy"
+        )
+    shop.total(names.M_QUEUE_DROPS, 7)
+    first, second, third = map(str, sentences(find(store)))
+    assert "nobody was slow" in first
+    assert first.startswith("127.0.0.1:40003 waited 5.00 s")
+    assert second.startswith("Client B")
+    assert "7 packets" in third
+
+
 def test_a_blocker_that_was_not_recorded_is_still_explained(store: Store, shop: Server) -> None:
     """Its span may have been sampled out, or evicted."""
     shop.connection(

@@ -35,11 +35,9 @@ class Sentence:
 
 
 def sentences(findings: Findings) -> list[Sentence]:
-    """Return what happened on one server: who waited for whom, then what that cost."""
-    named = sorted(findings.blockers, key=_longest_first)
-    told = [_waited_for(blocker) for blocker in named if blocker.holder]
+    """Return what happened on one server: who waited for what, the longest first; what it cost."""
+    told = [_waited_for(blocker) for blocker in sorted(findings.blockers, key=_longest_first)]
     told += [Sentence((words,)) for words in (_turned_away(findings), _gave_up(findings)) if words]
-    told += [_waited_for(blocker) for blocker in named if not blocker.holder]
     if not told and findings.queue:
         calm = (
             f"Nobody waited: the longest of {count(findings.queue.count, 'connection')} was in "

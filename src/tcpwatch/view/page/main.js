@@ -66,7 +66,7 @@ function enter() {
   present = key;
   leave();
   main.className = "";
-  document.title = `${TABS[view] ?? "Connection"} – tcpwatch`;
+  document.title = `${TABS[view] ?? (view === "connection" ? "Connection" : TABS.findings)} – tcpwatch`;
   leave = (VIEWS[view] ?? findings)({ main, server: one, rest, parameters }) ?? (() => {});
 }
 
