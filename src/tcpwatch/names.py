@@ -76,6 +76,10 @@ UNINSTALLED: Final = "uninstalled"
 NO_REQUEST: Final = "no_request"
 COMPLETED: Final = "completed"
 
+# Of what the stall warning tells (attribute tcpwatch.stall.state).
+STALL_STUCK: Final = "stuck"
+STALL_OVER: Final = "over"
+
 # Reasons for keeping a connection that the sampler did not want (docs/telemetry.md § 6).
 KEPT_SLOW: Final = "slow"
 KEPT_FAILED: Final = "failed"
@@ -132,6 +136,8 @@ BLOCKED_BY_ACTIVITY: Final = "tcpwatch.blocked_by.activity"
 BLOCKED_BY_DURATION: Final = "tcpwatch.blocked_by.duration"
 BLOCKED_BY_COUNT: Final = "tcpwatch.blocked_by.count"
 BLOCKED_BY_CONNECTION_ID: Final = "tcpwatch.blocked_by.connection.id"
+STALL_STATE: Final = "tcpwatch.stall.state"
+STALL_DURATION: Final = "tcpwatch.stall.duration"
 KEPT_REASON: Final = "tcpwatch.kept.reason"
 REQUEST_SEQUENCE: Final = "tcpwatch.request.sequence"
 REQUEST_BODY_WAIT: Final = "tcpwatch.request.body_wait"

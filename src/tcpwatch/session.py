@@ -16,6 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from tcpwatch import names, patches, settings
+from tcpwatch.emit.log import Export, export
 from tcpwatch.emit.providers import destination, disabled, preload
 from tcpwatch.emit.telemetry import Opener
 from tcpwatch.hub import ConnectionSnapshot, hub
@@ -75,6 +76,7 @@ class Session:
         self._pid = 0
         self.handles_sigterm = False
         self._left: Output | None = None
+        self._log: Export | None = None
 
     def install(self, tracer: TracerProvider | None, meter: MeterProvider | None) -> None:
         """See `tcpwatch.install`."""
@@ -86,6 +88,7 @@ class Session:
                 self._say(chosen.banner, "OTEL_SDK_DISABLED is set; nothing is patched")
                 return
             preload()
+            self._log = export()
             hub.start(chosen, Opener(tracer, meter))
             patches.install()
             self._installed = True
@@ -130,6 +133,7 @@ class Session:
             hub.stop(names.UNINSTALLED)
             if self._left is not None:
                 self._left.release(max(deadline - monotonic(), 0.01))
+            self._close_log(deadline)
             hub.forget()
 
     def connections(self) -> list[ConnectionSnapshot]:
@@ -162,6 +166,12 @@ class Session:
             hub.stop(names.SERVER_SHUTDOWN)
         if output is not None:
             output.close(max(deadline - monotonic(), 0.01))
+        self._close_log(deadline)
+
+    def _close_log(self, deadline: float) -> None:
+        log, self._log = self._log, None
+        if log is not None:
+            log.close(max(deadline - monotonic(), 0.01))
 
     def _mind_sigterm(self) -> None:
         main = threading.current_thread() is threading.main_thread()

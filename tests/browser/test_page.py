@@ -105,7 +105,6 @@ def test_the_loop_is_worked_by_keyboard_alone(recorded: Viewer, open_page: Open)
     order = [one["id"] for one in rows(page)]
     victim, holder = row(page, "client B")["id"], row(page, "client A")["id"]
     canvas = page.locator("#gantt")
-    canvas.focus()
     for _ in range(order.index(victim) + 1):
         page.keyboard.press("ArrowDown")
     assert canvas.get_attribute("data-selected") == victim
@@ -121,6 +120,23 @@ def test_the_loop_is_worked_by_keyboard_alone(recorded: Viewer, open_page: Open)
     page.locator("h1", has_text="client A").wait_for()
     page.keyboard.press("3")
     page.wait_for_selector(READY["overview"])
+
+
+def test_the_focus_stays_where_the_keyboard_put_it(recorded: Viewer, open_page: Open) -> None:
+    """What the page draws again each second does not throw out who is in it with the tab key."""
+    page = open_page(recorded.address)
+    page.wait_for_selector(READY["findings"])
+    link = page.locator("#views a", has_text="Overview")
+    link.focus()
+    for _ in range(2):
+        with page.expect_response("**/api/state*"):
+            pass
+    assert link.evaluate("link => link === document.activeElement")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(READY["overview"])
+    current = page.locator("#views a[aria-current=page]")
+    assert current.inner_text() == "Overview"
+    assert current.evaluate("link => link === document.activeElement")
 
 
 def test_the_wheel_and_the_mouse_zoom_and_pan(recorded: Viewer, open_page: Open) -> None:
@@ -214,11 +230,15 @@ def test_what_happens_now_appears_by_itself(serve: Serve, open_page: Open) -> No
     shop = Server(viewer.store, began=time.time() - 5)
     blocked(shop)
     page.locator(".card", has_text="Client B").wait_for()
+    page.locator(".card a.look").focus()
+    shop.connection(4, {names.APP: 0.5}, start=2.0)
+    page.locator(".lead", has_text="of 3 connections").wait_for()
+    assert page.evaluate("document.activeElement.className") == "look"
     page.get_by_role("link", name="Loop", exact=True).click()
-    page.wait_for_selector("#gantt[data-rows='2']")
+    page.wait_for_selector("#gantt[data-rows='3']")
     assert page.locator("#live").get_attribute("aria-pressed") == "true"
     shop.connection(3, {names.APP: 0.5}, start=3.0)
-    page.wait_for_selector("#gantt[data-rows='3']")
+    page.wait_for_selector("#gantt[data-rows='4']")
 
 
 def test_what_clients_wrote_is_text_everywhere(serve: Serve, open_page: Open) -> None:
@@ -309,7 +329,11 @@ def test_a_loop_that_is_stuck_is_shown_while_it_is(serve: Serve, open_page: Open
         assert "1 in idle" in said
         assert f"serving 127.0.0.1:{clients[0].getsockname()[1]}, in phase idle" in said
         page.keyboard.press("2")
-        page.wait_for_selector("#gantt[data-open='1 idle'][data-deepest='2']")
+        holder = f"127.0.0.1:{clients[0].getsockname()[1]}"
+        assert f"it is busy with {holder}, and nobody who connects is answered" in said
+        page.wait_for_selector(
+            f"#gantt[data-open='{holder}: holds the loop, waits, waits'][data-deepest='2']"
+        )
         assert page.evaluate("document.getElementById('gantt').picture.present.away.length") == 1
         page.screenshot(path=SHOTS / "a-loop-that-is-stuck.png")
         for client in clients:
@@ -318,12 +342,33 @@ def test_a_loop_that_is_stuck_is_shown_while_it_is(serve: Serve, open_page: Open
         page.wait_for_selector("#gantt[data-rows='3'][data-open='']")
 
 
+def test_open_connections_without_a_name_have_a_row_for_each_phase(
+    serve: Serve, open_page: Open
+) -> None:
+    """Metrics count them; how to learn who holds the loop is said, too."""
+    viewer = serve()
+    shop = Server(viewer.store)
+    opened = {names.IDLE: (2, 9.0), names.APP: (1, 5.0)}
+    for second in range(9):
+        waiting = max(0, second - 1)
+        shop.standing(time.time() - 8 + second, busy=5.0, depth=waiting, opened=opened)
+    page = open_page(f"{viewer.address}/#/loop")
+    rows = "waits, waits, waits, waits, waits, 2 more wait, 2 in idle, 1 in app"
+    page.wait_for_selector(f"#gantt[data-open='{rows}']")
+    page.locator("#present", has_text="OTEL_LOGS_EXPORTER=otlp").wait_for()
+    since = page.evaluate(
+        "document.getElementById('gantt').picture.present.rows.map((row) => row.since)"
+    )
+    assert since[:6] == sorted(since[:6])
+    assert since[0] < since[4] - 3
+
+
 def test_what_a_stuck_server_tells_is_text_too(serve: Serve, open_page: Open) -> None:
     """Its name, its phases and its warning; a stack is long and keeps its end in sight."""
     viewer = serve()
     shop = Server(viewer.store, HOSTILE)
     shop.standing(time.time(), busy=5.0, depth=1, opened={HOSTILE: (1, 5.0)})
-    shop.log(time.time(), f"127.0.0.1:5000 {HOSTILE}\n" + f"  File {HOSTILE}\n" * 50 + "the end")
+    shop.stall(time.time(), f"127.0.0.1:5000 {HOSTILE}\n" + f"  File {HOSTILE}\n" * 50 + "the end")
     page = open_page(f"{viewer.address}/#/loop")
     page.locator("#present", has_text="The server warns").wait_for()
     assert page.locator("img[src=x]").count() == 0

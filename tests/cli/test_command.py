@@ -20,6 +20,9 @@ def test_the_help_names_every_command() -> None:
     shown = CliRunner().invoke(tcpwatch, ["--help"])
     assert shown.exit_code == 0
     assert all(f"\n  {name} " in shown.output for name in tcpwatch.commands)
+    assert not re.search(r"\w\.\.\.$", shown.output, re.MULTILINE)  # nothing is cut off
+    assert "tcpwatch run --view -- flask" in shown.output
+    assert max(map(len, shown.output.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("seconds", ["0", "1000", "soon"])
@@ -28,6 +31,23 @@ def test_a_length_that_makes_no_sense_is_refused(seconds: str) -> None:
     refused = CliRunner().invoke(tcpwatch, ["demo", "--seconds", seconds])
     assert refused.exit_code == 2
     assert "--seconds" in refused.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("view", "--port", "70000"),
+        ("view", "--grpc-port", "-1"),
+        ("top", "--port", "web"),
+        ("run", "--view-port", "0", "true"),
+    ],
+    ids=" ".join,
+)
+def test_a_port_that_is_none_is_refused(arguments: tuple[str, ...]) -> None:
+    """With the numbers that are, instead of a traceback."""
+    refused = CliRunner().invoke(tcpwatch, arguments)
+    assert refused.exit_code == 2
+    assert arguments[1] in refused.output
 
 
 def test_without_the_extra_the_command_says_what_to_install(

@@ -287,6 +287,19 @@ def test_an_export_that_arrives_is_ok(receiver: Receiver, monkeypatch: pytest.Mo
     assert found.grade is Grade.OK, found
 
 
+def test_the_way_of_warnings_is_tried_if_there_is_one(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are exported only where the environment says so."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
+    found = graded(telemetry.check())["logs"]
+    assert (found.grade, "OTEL_LOGS_EXPORTER=otlp" in found.cure) == (Grade.ABSENT, True)
+    monkeypatch.setenv("OTEL_LOGS_EXPORTER", "console, otlp")
+    found = graded(telemetry.check())["logs"]
+    assert found.grade is Grade.OK, found
+    assert "arrive at" in found.words
+
+
 @pytest.mark.parametrize(
     ("status", "cure"), [(401, "OTEL_EXPORTER_OTLP_HEADERS"), (404, "OTEL_EXPORTER_OTLP_PROTOCOL")]
 )

@@ -26,6 +26,9 @@ from tcpwatch.cli.chain.origin import place
 from tcpwatch.cli.chain.steps import Step, walk
 from tcpwatch.cli.chain.subject import UnknownError, Wishes, resolve
 from tcpwatch.cli.commands import tcpwatch
+from tcpwatch.view.store import Store
+from tcpwatch.view.store.files import read_lines
+from tcpwatch.view.viewer import Viewer
 from tests.cli.observed import Observed
 from tests.live.wire import LIMIT
 
@@ -378,6 +381,16 @@ def test_with_a_recording_each_step_has_its_times(recording: Path) -> None:
     assert "read_head: not in the recording" in words
 
 
+def test_the_recording_may_be_a_viewer_that_runs(recording: Path) -> None:
+    """Or its database: whatever a report is made of."""
+    with Store(recording.with_suffix(".db")) as store, Viewer(store, port=0) as viewer:
+        with recording.open("rb") as lines:
+            read_lines(store, lines, "recording")
+        shown = explain("--recording", viewer.address)
+    assert "longest 3.00 s" in " ".join(shown.output.split())
+    assert explain("--recording", str(recording.with_suffix(".db"))).output == shown.output
+
+
 def test_a_recording_of_another_server_is_said_to_be_one(recording: Path) -> None:
     """And what a stranger wrote into it cannot reach the terminal as a command."""
     shown = explain("http.server:HTTPServer", "--recording", str(recording))
@@ -392,7 +405,8 @@ def test_a_file_that_is_no_recording_is_said(line: str, tmp_path: Path) -> None:
     file.write_text("\n" + line)
     shown = explain("--recording", str(file))
     assert shown.exit_code == 1
-    assert "line 2: expected OTLP as JSON" in shown.output
+    assert "line 2: " in shown.output
+    assert "Expected OTLP JSON lines" in " ".join(shown.output.split())
 
 
 def test_it_fits_on_80_columns_without_colours_in_a_pipe() -> None:

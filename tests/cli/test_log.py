@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 import socket
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-from opentelemetry import _logs
-from opentelemetry.sdk._logs import LoggerProvider
-
-from tcpwatch import names
-from tcpwatch.cli.launch import log
 from tcpwatch.cli.launch.environment import watched
 from tcpwatch.view.store import Store
 from tcpwatch.view.viewer import Viewer
@@ -64,37 +56,6 @@ def test_the_viewer_is_told_who_holds_the_loop_while_it_is_held(tmp_path: Path) 
             assert "in phase app" in server.said
             for client in clients:
                 client.close()
-
-
-@pytest.fixture
-def ours() -> Iterator[logging.Logger]:
-    """Return tcpwatch's logger; what a test adds to it is taken away."""
-    logger = logging.getLogger(names.SCOPE)
-    before = list(logger.filters)
-    yield logger
-    logger.filters[:] = before
-
-
-@pytest.mark.parametrize(("chosen", "added"), [("", 0), ("none", 0), ("console, otlp", 1)])
-def test_logs_are_exported_if_the_environment_says_so(
-    ours: logging.Logger, monkeypatch: pytest.MonkeyPatch, chosen: str, added: int
-) -> None:
-    """By the variable that OpenTelemetry has for it."""
-    monkeypatch.setenv("OTEL_LOGS_EXPORTER", chosen)
-    before = len(ours.filters)
-    log.export()
-    assert len(ours.filters) == before + added
-
-
-def test_an_application_that_exports_its_log_does_it_itself(
-    ours: logging.Logger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The same warning twice would be one too many."""
-    monkeypatch.setenv("OTEL_LOGS_EXPORTER", "otlp")
-    monkeypatch.setattr(_logs, "get_logger_provider", LoggerProvider)
-    log.export()
-    assert log._logger() is None
-    ours.warning("goes its way")
 
 
 def test_nothing_is_added_for_an_endpoint_of_ones_own() -> None:

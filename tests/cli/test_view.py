@@ -166,13 +166,15 @@ def test_a_taken_port_a_foreign_file_and_a_missing_one_are_sentences(tmp_path: P
             (("view", "--db", str(letters)), "left as it is"),
             (("view", "--port", "0", str(letters)), "line 1"),
             (("report", str(letters)), "line 1"),
-            (("report", str(tmp_path / "nothing")), "No such file"),
+            (("report", str(tmp_path / "nothing")), "nothing: No such file"),
+            (("report", "http://127.0.0.1:1"), "nothing answers at http://127.0.0.1:1"),
         )
         for arguments, words in cases:
             ended = tcpwatch(*arguments)
             assert ended.returncode == 1, arguments
             assert words in ended.stderr
             assert "Traceback" not in ended.stderr
+            assert "Errno" not in ended.stderr
     assert letters.read_bytes() == b"Dear reader" * 1000
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tcpwatch import names
 from tcpwatch.hub.loop import Listener, Loop
-from tcpwatch.hub.stall import StallWatch
+from tcpwatch.hub.stall import Holder, StallWatch
 from tcpwatch.testing import FakeKernel
 
 SECOND = 1_000_000_000
@@ -38,7 +38,11 @@ def loop(kernel: FakeKernel) -> Loop:
 
 def watch(loop: Loop) -> StallWatch:
     """Return a watch over this loop that warns after a second."""
-    return StallWatch(lambda: [loop], lambda key: f"connection {key}", 1.0)
+    return StallWatch(
+        lambda: [loop],
+        lambda key: Holder(f"connection {key}", "c0ffee", ("127.0.0.1", 4000), names.APP),
+        1.0,
+    )
 
 
 def test_a_stall_is_told_while_it_happens(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
@@ -49,6 +53,40 @@ def test_a_stall_is_told_while_it_happens(loop: Loop, caplog: pytest.LogCaptureF
     assert (record.name, record.levelno) == ("tcpwatch", logging.WARNING)
     for words in ("for 2.0 s", "connection 7", "inline", "3 connection(s)", "limit 128"):
         assert words in record.getMessage()
+
+
+def told(record: logging.LogRecord) -> dict[str, object]:
+    """Return a record's attributes, as OpenTelemetry's handler would export them."""
+    return {name: value for name, value in vars(record).items() if "." in name}
+
+
+def test_a_program_need_not_read_the_words(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+    """What the warning and its end say is in attributes of the contract's names, too."""
+    stall = watch(loop)
+    stall.look(12 * SECOND)
+    loop.enter_select(15 * SECOND)
+    stall.look(16 * SECOND)
+
+    server = {
+        names.SERVER_ADDRESS: "127.0.0.1",
+        names.SERVER_PORT: 80,
+        names.SERVER_CLASS: "test.Server",
+    }
+    assert [told(record) for record in caplog.records] == [
+        {
+            **server,
+            names.STALL_STATE: names.STALL_STUCK,
+            names.STALL_DURATION: 2.0,
+            names.BLOCKED_BY_ACTIVITY: names.LOOP_INLINE,
+            names.BLOCKED_BY_CONNECTION_ID: "c0ffee",
+            names.NETWORK_PEER_ADDRESS: "127.0.0.1",
+            names.NETWORK_PEER_PORT: 4000,
+            names.PHASE_NAME: names.APP,
+            names.ACCEPT_QUEUE_DEPTH: 3,
+            names.ACCEPT_QUEUE_LIMIT: 128,
+        },
+        {**server, names.STALL_STATE: names.STALL_OVER, names.STALL_DURATION: 5.0},
+    ]
 
 
 def test_nobody_waiting_is_no_stall(

@@ -12,7 +12,7 @@ from tcpwatch.core.record import Blame
 from tcpwatch.guard import guard
 from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.post import Post
-from tcpwatch.hub.stall import StallWatch
+from tcpwatch.hub.stall import Holder, StallWatch
 from tcpwatch.hub.worker import Worker
 from tcpwatch.testing import FakeKernel, RecordingSink
 
@@ -35,7 +35,7 @@ def loop() -> Loop:
 @pytest.fixture
 def worker(sink: RecordingSink, loop: Loop) -> Iterator[Worker]:
     """Return a worker that nobody runs: messages are handled one by one."""
-    watch = StallWatch(list, str, 1.0)
+    watch = StallWatch(list, lambda _: Holder(""), 1.0)
     yield Worker(Post(10), lambda key: loop, lambda: [sink], watch, 0.05, lambda key: False)
     guard.errors.clear()
 
@@ -116,7 +116,7 @@ def test_a_sink_that_raises_is_left_out_and_the_others_go_on(
         Post(10),
         lambda key: loop,
         lambda: [broken, sink],
-        StallWatch(list, str, 1.0),
+        StallWatch(list, lambda _: Holder(""), 1.0),
         0.05,
         lambda key: False,
     )

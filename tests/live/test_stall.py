@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+import time
 
+import pytest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+from tcpwatch import names
+from tcpwatch.view import decode
+from tcpwatch.view.store import Store
+from tcpwatch.view.viewer import Viewer
 from tests.live.conftest import Start
 from tests.live.harness import LiveServer
 from tests.live.seen import Seen
-from tests.live.wire import local_port, parse, read_all, request_bytes
+from tests.live.wire import LIMIT, local_port, parse, read_all, request_bytes
 
 STALL = {"TCPWATCH_STALL": "0.3"}
 
@@ -35,6 +42,29 @@ def test_a_stall_is_told_while_it_lasts(start: Start) -> None:
     assert "app" in told
     assert "2 connection" in told
     assert told.count("gate.py") == 1
+
+
+@pytest.mark.parametrize("dispatch", ["thread", "process"])
+def test_a_stall_is_sent_to_where_logs_go(start: Start, certificate: str, dispatch: str) -> None:
+    """With a plain install(), from the process that accepts or from the helper beside it."""
+    with Store() as store, Viewer(store, port=0) as viewer:
+        env = {
+            **STALL,
+            "OTEL_LOGS_EXPORTER": "otlp",
+            "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": f"{viewer.address}/v1/logs",
+        }
+        server = start("--dispatch", dispatch, "--certificate", certificate, env=env)
+        with server.raw(), server.raw():
+            deadline = time.monotonic() + LIMIT
+            while not (kept := store.read("SELECT body FROM logs")):
+                assert time.monotonic() < deadline, server.stderr
+                time.sleep(0.02)  # another process' export cannot be waited for
+    record = LogRecord.FromString(kept[0][0])
+    told = decode.attributes(record.attributes)
+    assert told[names.STALL_STATE] == names.STALL_STUCK
+    assert told[names.BLOCKED_BY_ACTIVITY] == names.LOOP_TLS_HANDSHAKE
+    assert told[names.ACCEPT_QUEUE_DEPTH] == 1
+    assert told[names.SERVER_ADDRESS] == "127.0.0.1"
 
 
 def test_the_end_of_a_stall_is_told(start: Start) -> None:

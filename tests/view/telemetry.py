@@ -169,7 +169,27 @@ class Server:
             point(oldest.gauge.data_points, age, tcpwatch__phase__name=phase)
         self.store.add_metrics(request)
 
-    def log(self, at: float, text: str, *, logger: str = names.SCOPE) -> None:
+    def stall(
+        self, at: float, text: str, *, over: bool = False, seconds: float = 1.2, **more: Plain
+    ) -> None:
+        """A warning of a stall that began `seconds` before, or its end; `more` is of the holder."""
+        attributes: dict[str, Plain] = {
+            names.SERVER_ADDRESS: "127.0.0.1",
+            names.SERVER_PORT: 5000,
+            names.STALL_STATE: names.STALL_OVER if over else names.STALL_STUCK,
+            names.STALL_DURATION: seconds,
+        }
+        attributes.update({key.replace("__", "."): value for key, value in more.items()})
+        self.log(at, text, attributes=attributes)
+
+    def log(
+        self,
+        at: float,
+        text: str,
+        *,
+        logger: str = names.SCOPE,
+        attributes: dict[str, Plain] | None = None,
+    ) -> None:
         """One record of a logger."""
         request = ExportLogsServiceRequest()
         of_resource = request.resource_logs.add()
@@ -178,6 +198,7 @@ class Server:
         scope.scope.name = logger
         record = scope.log_records.add(time_unix_nano=int(at * SECOND))
         record.body.string_value = text
+        record.attributes.extend(pairs(attributes or {}))
         self.store.add_logs(request)
 
     def total(self, name: str, value: float, **attributes: str) -> None:

@@ -78,6 +78,23 @@ def test_a_convoy_has_no_culprit(store: Store, shop: Server) -> None:
     assert "2 other clients waited for the same reason" in said
 
 
+def test_who_waited_for_whom_comes_first_then_convoys_then_the_rest(
+    store: Store, shop: Server
+) -> None:
+    """A wait with a culprit that has a name can be looked at; each kind by its longest wait."""
+    blocked(shop)
+    for number, wait in ((3, 5.0), (4, 0.5)):
+        shop.connection(
+            number, {names.ACCEPT_QUEUE: wait}, start=10.0, blocked_by__activity="convoy"
+        )
+    shop.total(names.M_QUEUE_DROPS, 7)
+    first, second, third = map(str, sentences(find(store)))
+    assert first.startswith("Client B")
+    assert second.startswith("127.0.0.1:40003 waited 5.00 s")
+    assert "nobody was slow" in second
+    assert "7 packets" in third
+
+
 def test_a_blocker_that_was_not_recorded_is_still_explained(store: Store, shop: Server) -> None:
     """Its span may have been sampled out, or evicted."""
     shop.connection(

@@ -81,6 +81,13 @@ def test_a_server_is_listed_before_its_first_connection_is_over(
     assert process["open"] == [{"phase": names.APP, "count": 1, "oldest": 5.0}]
 
 
+def test_a_service_that_nobody_named_is_called_by_its_place(viewer: Viewer, store: Store) -> None:
+    """OpenTelemetry's `unknown_service:python` tells nobody anything."""
+    Server(store, "unknown_service:python").standing(time.time())
+    (told,) = answer(viewer, "state")["servers"]
+    assert told["name"] == "127.0.0.1:5000"
+
+
 def test_a_server_that_fell_silent_is_listed_for_what_is_recorded_of_it(
     viewer: Viewer, shop: Server
 ) -> None:
@@ -98,31 +105,40 @@ def test_a_stall_comes_with_the_servers_own_warning(store: Store, shop: Server) 
     moment = time.time()
     shop.standing(moment, busy=5.0)
     (one,) = standing(store)
-    shop.log(moment - 60, STALL + "1")
-    shop.log(moment - 3, "something else")
-    Server(store, service="other").log(moment - 3, STALL + "2")
-    shop.log(moment - 3, STALL + "3", logger="app")
+    shop.stall(moment - 60, STALL + "1")
+    shop.log(moment - 3, STALL + "without attributes")
+    Server(store, service="other").stall(moment - 3, STALL + "2")
+    shop.stall(moment - 3, STALL + "3", server__port=5001)
     assert warned(store, one) is None
-    shop.log(moment - 4, STALL + "4")
-    shop.log(moment - 2, STALL + "5")
+    shop.stall(moment - 4, STALL + "4")
+    shop.stall(
+        moment - 2,
+        "in other words",
+        seconds=3.0,
+        network__peer__address="::1",
+        network__peer__port=4000,
+        tcpwatch__phase__name=names.APP,
+    )
     said = warned(store, one)
     assert said is not None
-    assert said.text == STALL + "5"
+    assert (said.text, said.is_over) == ("in other words", False)
+    assert (said.who, said.phase) == ("[::1]:4000", names.APP)
+    assert said.since == pytest.approx(moment - 5)
 
 
 def test_a_stall_is_over_when_the_server_says_so(viewer: Viewer, shop: Server) -> None:
     """That record comes before the next export; one of before the last is of another stall."""
     moment = time.time()
     shop.standing(moment, busy=5.0)
-    shop.log(moment - 4, STALL)
-    shop.log(moment - 3.9, "accept loop of S on 127.0.0.1:5000 goes on after 2.0 s")
+    shop.stall(moment - 4, STALL)
+    shop.stall(moment - 3.9, "it goes on", over=True)
 
     def process() -> Any:
         ((told,),) = (server["now"] for server in answer(viewer, "state")["servers"])
         return told
 
     assert (process()["stuck"], process()["warned"]["text"]) == (True, STALL)
-    shop.log(moment + 0.1, "accept loop of S on 127.0.0.1:5000 goes on after 5.0 s")
+    shop.stall(moment + 0.1, "it goes on", over=True)
     assert (process()["stuck"], process()["warned"]) == (False, None)
 
 

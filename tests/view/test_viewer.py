@@ -153,7 +153,9 @@ def test_the_client_that_read_slowly_is_told_in_words(viewer: Viewer, shop: Serv
 @pytest.mark.parametrize("name", ["0", "zzz", "f" * 40, "-1", "%2e%2e"])
 def test_a_connection_that_is_not_there_is_404(viewer: Viewer, name: str) -> None:
     """Whatever stands in its place."""
-    assert ask(viewer, f"/api/connection/{name}")[0].status == 404
+    response, body = ask(viewer, f"/api/connection/{name}")
+    assert response.status == 404
+    assert "had to leave for newer ones" in json.loads(body)["message"]
 
 
 @pytest.mark.parametrize(

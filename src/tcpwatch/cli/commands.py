@@ -5,9 +5,6 @@ What a command needs is imported when it runs: `tcpwatch run` is to start a prog
 
 from __future__ import annotations
 
-import contextlib
-import errno
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -16,15 +13,24 @@ from rich.console import Console
 from tcpwatch.cli.acts import USUAL_SECONDS
 from tcpwatch.cli.doctor import doctor
 from tcpwatch.cli.explain import explain
-from tcpwatch.cli.manual import INTERRUPTED, Group
+from tcpwatch.cli.manual import INTERRUPTED, Group, Port
 from tcpwatch.cli.run import run
 from tcpwatch.cli.top import top
+from tcpwatch.cli.trouble import plainly
 from tcpwatch.view import GRPC_PORT, HTTP_PORT
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=(
+        "tcpwatch demo                                   # without a server of yours",
+        "tcpwatch run --view -- flask --app hello run    # your server, and the page",
+        "tcpwatch doctor                                 # when nothing arrives",
+    ),
+)
 @click.version_option(package_name="tcpwatch")
 def tcpwatch() -> None:
     """See what happens to TCP connections before, around and after your Flask view."""
@@ -41,8 +47,10 @@ def tcpwatch() -> None:
 @click.argument("recordings", nargs=-1, type=_FILE)
 @click.option("--db", type=click.Path(dir_okay=False, path_type=Path), help="Keep it in this file.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=HTTP_PORT, show_default=True, help="Page and OTLP over HTTP.")
-@click.option("--grpc-port", type=int, help=f"OTLP over gRPC.  [default: {GRPC_PORT} if free]")
+@click.option(
+    "--port", type=Port(), default=HTTP_PORT, show_default=True, help="Page and OTLP over HTTP."
+)
+@click.option("--grpc-port", type=Port(), help=f"OTLP over gRPC.  [default: {GRPC_PORT} if free]")
 @click.option(
     "--max-mb",
     type=click.IntRange(1),
@@ -68,11 +76,12 @@ def view(
     from tcpwatch.cli import view as viewing
 
     wanted = viewing.Wanted(db, recordings, host, port, grpc_port, max_mb * 1024 * 1024, allow_host)
-    with _plainly():
+    with plainly():
         viewing.run(Console(highlight=False), wanted)
 
 
 @tcpwatch.command(
+    short_help="Say what happened: sentences, numbers, pictures.",
     examples=(
         "tcpwatch report http://localhost:4318",
         "tcpwatch report recording.jsonl --html report.html",
@@ -89,28 +98,10 @@ def report(source: str, out: Path | None) -> None:
     """
     from tcpwatch.cli import report as reporting
 
-    with _plainly():
+    with plainly():
         found = reporting.run(Console(highlight=False), source, out)
     if not found:
         raise click.ClickException(f"there is no connection in {source}")
-
-
-@contextlib.contextmanager
-def _plainly() -> Iterator[None]:
-    """What can go wrong with files and ports is a sentence, not a traceback."""
-    from tcpwatch.view.store import StoreError
-    from tcpwatch.view.store.files import NotARecordingError
-
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise click.ClickException(
-                f"{error.strerror}. Is another viewer or a collector running? --port takes another."
-            ) from error
-        raise click.ClickException(str(error)) from error
-    except (NotARecordingError, StoreError) as error:
-        raise click.ClickException(str(error)) from error
 
 
 tcpwatch.add_command(run)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 from rich.console import Console
 
 from tcpwatch.cli.manual import Command
+from tcpwatch.cli.trouble import plainly
 
 
 @click.command(
@@ -36,9 +35,8 @@ from tcpwatch.cli.manual import Command
 @click.option("--handler", metavar="MODULE:CLASS", help="The handlers of a server class.")
 @click.option(
     "--recording",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Add the times measured at each step, from OTLP as JSON lines.",
+    metavar="FILE|URL",
+    help="Add the times measured at each step: a recording, or a viewer that runs.",
 )
 @click.option("--markdown", is_flag=True, help="Write a report in Markdown.")
 def explain(
@@ -47,7 +45,7 @@ def explain(
     processes: int | None,
     tls: bool,
     handler: str | None,
-    recording: Path | None,
+    recording: str | None,
     markdown: bool,
 ) -> None:
     """Show what stands between Flask.run and the kernel's accept, and back.
@@ -60,7 +58,6 @@ def explain(
     """
     from tcpwatch.cli.chain import measured, steps, subject, told
     from tcpwatch.cli.chain.markdown import report
-    from tcpwatch.cli.otlp_lines import UnreadableError
     from tcpwatch.patches.selection import class_name
 
     if processes is not None and threaded:
@@ -70,14 +67,8 @@ def explain(
         found = subject.resolve(what, wishes, handler)
     except subject.UnknownError as error:
         raise click.UsageError(str(error)) from error
-    try:
-        figures = (
-            measured.measure(measured.read(recording), class_name(found.server))
-            if recording is not None
-            else None
-        )
-    except (OSError, UnreadableError) as error:
-        raise click.ClickException(str(error)) from error
+    with plainly():
+        figures = measured.measure(recording, class_name(found.server)) if recording else None
     chain = steps.walk(found)
     if markdown:
         click.echo(report(found, chain, figures), nl=False)

@@ -6,9 +6,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
+from click.types import IntParamType
 
 INTERRUPTED = 130
 """What a shell reports for a command that Ctrl-C ended."""
+
+
+class Port(IntParamType):
+    """A TCP port; 0 is any free one, where `least` allows it."""
+
+    name = "port"
+
+    def __init__(self, least: int = 0) -> None:
+        self.least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number; anything else is a usage error."""
+        number: int = super().convert(value, param, ctx)
+        if not self.least <= number <= 65535:
+            self.fail(f"{number} is no port: expected {self.least} to 65535", param, ctx)
+        return number
 
 
 class Command(click.Command):
@@ -42,7 +59,7 @@ class Command(click.Command):
         super().format_epilog(ctx, formatter)
 
 
-class Group(click.Group):
+class Group(Command, click.Group):
     """The group of the commands; Ctrl-C ends any of them without a traceback."""
 
     command_class = Command

@@ -19,7 +19,7 @@ from tcpwatch.cli.launch.program import (
     Program,
 )
 from tcpwatch.cli.live.viewers import is_viewer
-from tcpwatch.cli.manual import Command
+from tcpwatch.cli.manual import Command, Port
 
 
 @click.command(
@@ -43,7 +43,9 @@ from tcpwatch.cli.manual import Command
 )
 @click.option("--view", is_flag=True, help="Start the viewer beside it, until the command ends.")
 @click.option("--keep-view", is_flag=True, help="The same, and leave the viewer running.")
-@click.option("--view-port", default=4318, show_default=True, help="The viewer's port.")
+@click.option(
+    "--view-port", type=Port(1), default=4318, show_default=True, help="The viewer's port."
+)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] CMD...")
 def run(command: tuple[str, ...], view: bool, keep_view: bool, view_port: int) -> None:
     """Run any Python command with tcpwatch installed, without a change to it.

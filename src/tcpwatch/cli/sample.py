@@ -18,7 +18,6 @@ from werkzeug import serving
 
 import tcpwatch
 from tcpwatch.cli import anonymous_tls
-from tcpwatch.cli.launch import log
 
 LARGE = 12 * 1024 * 1024
 """Bytes of /large: more than the kernel buffers between the server and a client that is slow."""
@@ -60,7 +59,6 @@ def main() -> None:
     parser.add_argument("--pace", type=float, default=1.0)
     chosen = parser.parse_args()
 
-    log.export()
     tcpwatch.install()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     # Flask offers no other way to the size of the accept queue.

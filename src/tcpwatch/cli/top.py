@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from tcpwatch.cli.manual import INTERRUPTED, Command
+from tcpwatch.cli.manual import INTERRUPTED, Command, Port
 
 if TYPE_CHECKING:
     from tcpwatch.cli.live.sources import Source
@@ -33,7 +33,7 @@ _SECOND = 2.0
 )
 @click.argument("url", required=False)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=4318, show_default=True, help="Port for OTLP over HTTP.")
+@click.option("--port", type=Port(), default=4318, show_default=True, help="For OTLP over HTTP.")
 @click.option("--once", is_flag=True, help="Print one snapshot; the default into a pipe.")
 @click.option(
     "--wait",

@@ -21,6 +21,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
 from tcpwatch import names
+from tcpwatch.emit.log import export
 from tcpwatch.emit.peers import Peers
 from tcpwatch.emit.plain import plain_span, real_span
 from tcpwatch.emit.providers import exported, on_console, resolve
@@ -168,6 +169,7 @@ class Helper:
         hub.settings, hub.pid, hub.is_helper = settings, pid, True
         self._output = Telemetry(hub, resolve(None, None, set_global=False), pid)
         hub.output = self._output
+        self._log = export()
         self._worker = hub.start_worker()
 
     def run(self) -> None:
@@ -192,6 +194,8 @@ class Helper:
             else:
                 hub.post.send(message)
         self._finish(2.0)
+        if self._log is not None:
+            self._log.close(1.0)
 
     def _finish(self, timeout: float) -> None:
         self._worker.settle(1.0)

@@ -29,7 +29,7 @@ from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.output import Output, Sink
 from tcpwatch.hub.post import Post
 from tcpwatch.hub.serving import Serving
-from tcpwatch.hub.snapshot import describe
+from tcpwatch.hub.snapshot import identify
 from tcpwatch.hub.stall import StallWatch
 from tcpwatch.hub.worker import Worker
 from tcpwatch.kernel.addresses import own_address, plain_address
@@ -148,7 +148,7 @@ class Hub:
                 settings = self.settings
                 watch = StallWatch(
                     lambda: list(self.loops.values()),
-                    lambda key: describe(self, key),
+                    lambda key: identify(self, key),
                     settings.stall,
                 )
                 worker = Worker(

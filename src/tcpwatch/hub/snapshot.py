@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.core.transitions import phase_after
 from tcpwatch.hub.connection import APP, Connection
+from tcpwatch.hub.stall import Holder
 
 if TYPE_CHECKING:
     from tcpwatch.hub.registry import Hub
@@ -97,15 +98,18 @@ def _of_timeline(hub: Hub, timeline: Timeline, pid: int, now: int) -> Connection
     )
 
 
-def describe(hub: Hub, key: int | None) -> str:
-    """Return words for a connection: its peer, and its phase if it is open."""
+def identify(hub: Hub, key: int | None) -> Holder:
+    """Return who holds a loop: a connection by its key, with its phase if it is this process's."""
     connection = hub.connections.get(key) if key is not None else None
     if connection is not None:
         phase, _ = phase_after(*connection.tail, list(connection.marks))
-        return f"{_spell(connection.accepted.peer)}, in phase {phase}"
+        accepted = connection.accepted
+        return Holder(_spell(accepted.peer), accepted.cookie, accepted.peer, phase)
     worker = hub.post.worker
     known = worker.acquaintances.get(key) if worker is not None and key is not None else None
-    return _spell(known.accepted.peer) if known is not None else "a connection"
+    if known is None:
+        return Holder("a connection")
+    return Holder(_spell(known.accepted.peer), known.accepted.cookie, known.accepted.peer)
 
 
 def _spell(peer: tuple[str, int | None] | None) -> str:

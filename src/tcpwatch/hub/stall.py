@@ -6,6 +6,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from tcpwatch import names
 from tcpwatch.hub.loop import Loop
@@ -18,7 +19,7 @@ _OURS = frozenset({"tcpwatch_wrapper", "watched_readinto", "watched_write"})
 """Our own functions on a stack: nobody's looks like that without us."""
 
 _DOING = {
-    names.LOOP_INLINE: "it is serving {who} itself (the server has no thread to spare for it)",
+    names.LOOP_INLINE: "it is serving {who} (itself: the server has no thread to spare for it)",
     names.LOOP_TLS_HANDSHAKE: "{who} has connected and does not go on with its TLS handshake",
     names.LOOP_DISPATCH: "it is starting a thread or process for {who}",
     names.LOOP_ACCEPT: "it is inside get_request()",
@@ -28,20 +29,41 @@ _DOING = {
 }
 
 
+class Holder(NamedTuple):
+    """The connection that holds a loop, as far as it is known; `name` is for people."""
+
+    name: str
+    id: str | None = None
+    peer: tuple[str, int | None] | None = None
+    phase: str | None = None
+
+    @property
+    def attributes(self) -> dict[str, object]:
+        """What is known, by the contract's names."""
+        address, port = self.peer or (None, None)
+        found = {
+            names.BLOCKED_BY_CONNECTION_ID: self.id,
+            names.NETWORK_PEER_ADDRESS: address,
+            names.NETWORK_PEER_PORT: port,
+            names.PHASE_NAME: self.phase,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
 class StallWatch:
     """Looks at the loops now and then; logs one warning per stall, again every 30 s, and its end.
 
-    `describe` gives words for a connection's key ("127.0.0.1:40312, in phase app").
+    `identify` says whose connection a key is.
     """
 
     def __init__(
         self,
         loops: Callable[[], Iterable[Loop]],
-        describe: Callable[[int | None], str],
+        identify: Callable[[int | None], Holder],
         threshold: float,
     ) -> None:
         self._loops = loops
-        self._describe = describe
+        self._identify = identify
         self._threshold_ns = int(threshold * 1e9)
         self._warned: dict[int, tuple[int, int]] = {}
 
@@ -63,10 +85,12 @@ class StallWatch:
 
     def _warn(self, loop: Loop, seconds: float) -> None:
         name = loop.label or loop.state
-        who = self._describe(loop.connection)
+        holder = self._identify(loop.connection)
+        who = f"{holder.name}, in phase {holder.phase}" if holder.phase else holder.name
         doing = _DOING.get(name, name).format(
             who=who, error=loop.failing_with, rate=loop.failures / seconds
         )
+        holding = holder.attributes if loop.connection is not None else {}
         logger.warning(
             "accept loop of %s has not accepted for %.1f s: %s [%s]; %d connection(s) wait in the "
             "accept queue (limit %s)%s",
@@ -77,10 +101,30 @@ class StallWatch:
             loop.depth,
             loop.limit,
             _stack(loop.thread_id),
+            extra={
+                **_about(loop, names.STALL_STUCK, seconds),
+                names.BLOCKED_BY_ACTIVITY: name,
+                names.ACCEPT_QUEUE_DEPTH: loop.depth,
+                **({} if loop.limit is None else {names.ACCEPT_QUEUE_LIMIT: loop.limit}),
+                **holding,
+            },
         )
 
     def _over(self, loop: Loop, seconds: float) -> None:
-        logger.warning("accept loop of %s goes on after %.1f s", _where(loop), seconds)
+        about = _about(loop, names.STALL_OVER, seconds)
+        logger.warning("accept loop of %s goes on after %.1f s", _where(loop), seconds, extra=about)
+
+
+def _about(loop: Loop, state: str, seconds: float) -> dict[str, object]:
+    listener = loop.listener
+    found = {
+        names.STALL_STATE: state,
+        names.STALL_DURATION: seconds,
+        names.SERVER_ADDRESS: listener.address,
+        names.SERVER_PORT: listener.port,
+        names.SERVER_CLASS: listener.server_class,
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _where(loop: Loop) -> str:

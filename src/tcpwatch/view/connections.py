@@ -123,6 +123,11 @@ def peer(attributes: Attributes) -> str:
     return f"[{address}]:{port:.0f}" if ":" in address else f"{address}:{port:.0f}"
 
 
+def is_named(service: str) -> bool:
+    """Say whether somebody gave a service its name: the SDK's own begins with unknown_service."""
+    return bool(service) and not service.startswith("unknown_service")
+
+
 def text(attributes: Attributes, name: str) -> str:
     """Return an attribute as text that is safe to print, "" if it is absent or no text.
 

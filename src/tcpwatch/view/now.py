@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tcpwatch import names
-from tcpwatch.view.connections import text
+from tcpwatch.view.connections import is_named, text
 from tcpwatch.view.signals import Attributes, Point
 
 METRICS: Final = (
@@ -74,8 +74,7 @@ class Server:
         """How people call it."""
         place = f"[{self.address}]" if ":" in self.address else self.address
         place = place if self.port is None else f"{place}:{self.port}"
-        unnamed = not self.service or self.service.startswith("unknown_service")
-        return place if unnamed else f"{self.service} {place}"
+        return f"{self.service} {place}" if is_named(self.service) else place
 
     @property
     def connections(self) -> int:

@@ -35,11 +35,9 @@ class Sentence:
 
 
 def sentences(findings: Findings) -> list[Sentence]:
-    """Return what happened on one server: who waited for whom, then what that cost."""
-    named = sorted(findings.blockers, key=_longest_first)
-    told = [_waited_for(blocker) for blocker in named if blocker.holder]
+    """Return what happened on one server: who waited for whom, for what else; what that cost."""
+    told = [_waited_for(blocker) for blocker in sorted(findings.blockers, key=_most_telling)]
     told += [Sentence((words,)) for words in (_turned_away(findings), _gave_up(findings)) if words]
-    told += [_waited_for(blocker) for blocker in named if not blocker.holder]
     if not told and findings.queue:
         calm = (
             f"Nobody waited: the longest of {count(findings.queue.count, 'connection')} was in "
@@ -131,8 +129,9 @@ def count(how_many: int, noun: str) -> str:
     return f"{how_many} {noun}" if how_many == 1 else f"{how_many} {noun}s"
 
 
-def _longest_first(blocker: Blocker) -> float:
-    return -(blocker.worst.queue_wait or 0.0)
+def _most_telling(blocker: Blocker) -> tuple[bool, float]:
+    """Order by the longest wait, those first whose culprit has a name: a reader can look at it."""
+    return blocker.holder is None, -(blocker.worst.queue_wait or 0.0)
 
 
 def _waited_for(blocker: Blocker) -> Sentence:

@@ -6,12 +6,11 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from tcpwatch import names
-from tcpwatch.cli import otlp_lines
 from tcpwatch.view.connections import Connection, text
-from tcpwatch.view.recording import Recording
+from tcpwatch.view.queries.connection import load
+from tcpwatch.view.report.source import opened
 
 
 @dataclass(frozen=True)
@@ -32,26 +31,21 @@ class Measured:
     phases: Mapping[str, Spent]
 
 
-def read(file: Path) -> Recording:
-    """Read a file of OTLP JSON lines.
+def measure(source: str, server: str) -> Measured:
+    """Return the figures of the connections to servers of this class; of all, if there are none.
+
+    Args:
+        source: a recording's file, a database of the viewer, or the address of a viewer that runs.
+        server: the class, with its module.
 
     Raises:
-        OSError: the file cannot be read.
-        UnreadableError: a line is something else.
+        OSError: it cannot be read.
+        NotARecordingError: it is something else.
+        StoreError: it is a database that cannot be used.
     """
-    recording = Recording()
-    with file.open("rb") as lines:
-        otlp_lines.read(lines, str(file), recording)
-    return recording
-
-
-def measure(recording: Recording, server: str) -> Measured:
-    """Return the figures of the connections to servers of this class; of all, if there are none."""
-    every = [
-        Connection(span)
-        for span in recording.spans
-        if span.name in (names.SPAN_TCP, names.SPAN_UNIX) and span.scope == names.SCOPE
-    ]
+    with opened(source) as store:
+        ids = [span for (span,) in store.read("SELECT span FROM connections")]
+        every = list(load(store, ids).values())
     chosen = [one for one in every if _server(one) == server] or every
     seconds: dict[str, list[float]] = defaultdict(list)
     for connection in chosen:

@@ -25,7 +25,7 @@ _LOGGERS: Final = ("opentelemetry", "tcpwatch", "urllib3", "grpc")
 
 
 def check() -> Iterator[Finding]:
-    """Send nothing, as OTLP allows, to where spans and metrics would go."""
+    """Send nothing, as OTLP allows, to where spans, metrics and our warnings would go."""
     for signal in ("traces", "metrics"):
         chosen = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "otlp").strip()
         if chosen == "none":
@@ -34,6 +34,14 @@ def check() -> Iterator[Finding]:
             yield ok(signal, f"go to {chosen}, which is not tried here")
         else:
             yield _tried(signal)
+    if "otlp" in map(str.strip, os.environ.get("OTEL_LOGS_EXPORTER", "").split(",")):
+        yield _tried("logs")
+    else:
+        yield absent(
+            "logs",
+            "the warning of a loop that is stuck stays in the server's own log",
+            "set OTEL_LOGS_EXPORTER=otlp for who holds it, and where, in the viewer",
+        )
 
 
 def _tried(signal: str) -> Finding:
@@ -70,7 +78,7 @@ def _export(signal: str, make: Any) -> bool:
     try:
         exporter = make(timeout=_PATIENCE)
         try:
-            nothing: Any = [] if signal == "traces" else MetricsData(resource_metrics=[])
+            nothing: Any = MetricsData(resource_metrics=[]) if signal == "metrics" else []
             return bool(exporter.export(nothing).name == "SUCCESS")
         finally:
             exporter.shutdown()

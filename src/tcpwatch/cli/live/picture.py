@@ -106,7 +106,7 @@ def _loop(server: Server) -> Text:
 
 def _queue(console: Console, server: Server) -> Text:
     if server.depth is None:
-        return Text("not told on this platform", style=_QUIET)
+        return Text("not told: the server has ended, or its kernel does not say", style=_QUIET)
     if not server.limit:
         return Text(f"{server.depth} waiting")
     part = min(server.depth / server.limit, 1.0)

@@ -16,6 +16,9 @@ const VIEWS = { findings, loop, overview, learn, connection };
 const TABS = { findings: "Findings", loop: "Loop", overview: "Overview", learn: "Learn" };
 const main = document.getElementById("main");
 const chooser = document.getElementById("server");
+// Made once: an element that is made anew each second cannot keep the focus.
+const links = Object.fromEntries(Object.entries(TABS).map(([name, title], at) =>
+  [name, el("a", { title: `${title} (${at + 1})` }, title)]));
 let leave = () => {};
 let present = "";
 let held;
@@ -31,12 +34,11 @@ function chosenServer() {
 function frame() {
   const { view, parameters } = here();
   const one = chosenServer();
-  show(document.getElementById("views"), Object.entries(TABS).map(([name, title], at) =>
-    el("a", {
-      href: to(name, { server: parameters.server }),
-      title: `${title} (${at + 1})`,
-      "aria-current": name === view ? "page" : undefined,
-    }, title)));
+  for (const [name, link] of Object.entries(links)) {
+    link.href = to(name, { server: parameters.server });
+    if (name === view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
   const listed = state.servers.map((s) => `${s.id} ${s.name} ${s.connections}`).join();
   if (chooser.dataset.listed !== listed && document.activeElement !== chooser) {
     show(chooser, state.servers.map((s) => el("option", { value: s.id }, `${s.name} (${s.connections})`)));
@@ -64,7 +66,7 @@ function enter() {
   present = key;
   leave();
   main.className = "";
-  document.title = `${TABS[view] ?? "Connection"} – tcpwatch`;
+  document.title = `${TABS[view] ?? (view === "connection" ? "Connection" : TABS.findings)} – tcpwatch`;
   leave = (VIEWS[view] ?? findings)({ main, server: one, rest, parameters }) ?? (() => {});
 }
 
@@ -81,6 +83,7 @@ addEventListener("keydown", (event) => {
   else if (event.key === "t") switchTheme();
 });
 
+show(document.getElementById("views"), Object.values(links));
 startTheme();
 try {
   await startState();

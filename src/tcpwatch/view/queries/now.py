@@ -10,7 +10,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from tcpwatch import names
 from tcpwatch.view import decode, now
-from tcpwatch.view.connections import text
+from tcpwatch.view.connections import number, peer, text
 from tcpwatch.view.queries.chosen import WAIT, nanoseconds
 from tcpwatch.view.signals import Attributes, Point
 from tcpwatch.view.store import Store
@@ -18,21 +18,23 @@ from tcpwatch.view.store import Store
 LATELY = 150.0
 """Seconds in which a server that exports every minute, as is usual, is heard twice."""
 
-_END = " goes on after "
 _LONGEST_WARNING = 8_000
 
 
 @dataclass(frozen=True)
 class Warned:
-    """What tcpwatch in a server logged of its loop, and when (seconds since the epoch)."""
+    """What tcpwatch in a server logged of its loop; times in seconds since the epoch.
+
+    `since` is when the loop left its post, `who` the client whose connection holds it, in `phase`;
+    "" where the server did not know.
+    """
 
     at: float
+    since: float
     text: str
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it is the end of a stall, not a stall."""
-        return _END in self.text
+    is_over: bool = False
+    who: str = ""
+    phase: str = ""
 
 
 def standing(store: Store, seconds: float = LATELY) -> list[now.Server]:
@@ -82,16 +84,27 @@ def warned(store: Store, server: now.Server) -> Warned | None:
     it comes here if they export that log over OTLP, too.
     """
     since = server.heard - (server.busy or 0.0) - 1.0
-    place = server.address if server.port is None else f"{server.address}:{server.port}"
+    place = (server.service, server.address, server.port)
     for at, body, service in store.read(
         """SELECT l.time_ns, l.body, o.service FROM logs l JOIN origins o ON o.id = l.origin
         WHERE l.time_ns >= ? ORDER BY l.time_ns DESC LIMIT 100""",
         [nanoseconds(since)],
     ):
-        said = LogRecord.FromString(body).body.string_value
-        ends_another = _END in said and at / 1e9 <= server.heard
-        if service == server.service and place in said and not ends_another:
-            return Warned(at / 1e9, _lines(said[:_LONGEST_WARNING]))
+        record = LogRecord.FromString(body)
+        told = decode.attributes(record.attributes)
+        if place != (service, text(told, names.SERVER_ADDRESS), told.get(names.SERVER_PORT)):
+            continue
+        over = told.get(names.STALL_STATE) == names.STALL_OVER
+        stuck = told.get(names.STALL_STATE) == names.STALL_STUCK
+        if stuck or (over and at / 1e9 > server.heard):
+            return Warned(
+                at=at / 1e9,
+                since=at / 1e9 - (number(told, names.STALL_DURATION) or 0.0),
+                text=_lines(record.body.string_value[:_LONGEST_WARNING]),
+                is_over=over,
+                who=peer(told),
+                phase=text(told, names.PHASE_NAME),
+            )
     return None
 
 

@@ -21,8 +21,8 @@ def opened(source: str) -> Store:
         source: a file's name, or the address of a viewer.
 
     Raises:
-        OSError: the file cannot be read, or the viewer does not answer.
-        NotARecordingError: it is something else.
+        OSError: the file cannot be read, or the viewer breaks off.
+        NotARecordingError: it is something else, or nothing answers there.
         StoreError: it is a database that cannot be used.
     """
     if source.startswith(("http://", "https://")):
@@ -43,6 +43,12 @@ def _from_viewer(address: str) -> Store:
             return _filled(lines, address)
     except urllib.error.HTTPError as error:
         raise NotARecordingError(f"{address} is no tcpwatch viewer: {error}") from error
+    except urllib.error.URLError as error:
+        why = getattr(error.reason, "strerror", None) or error.reason
+        raise NotARecordingError(
+            f"nothing answers at {address} ({why}). Expected a viewer: `tcpwatch view` starts one,"
+            " and prints its address."
+        ) from error
 
 
 def _filled(lines: object, name: str) -> Store:

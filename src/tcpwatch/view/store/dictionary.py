@@ -15,7 +15,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from tcpwatch import names
 from tcpwatch.view import decode
-from tcpwatch.view.connections import text
+from tcpwatch.view.connections import is_named, text
 from tcpwatch.view.signals import Attributes
 from tcpwatch.view.store.database import Database
 from tcpwatch.view.store.rows import Rows, whole
@@ -37,8 +37,9 @@ class Server:
     @property
     def name(self) -> str:
         """How people call it."""
-        service = self.service or "unknown_service"
-        return f"{service} on {self.place}" if self.place else service
+        if not self.place:
+            return self.service or "a server without a name"
+        return f"{self.service} on {self.place}" if is_named(self.service) else self.place
 
     @property
     def place(self) -> str:

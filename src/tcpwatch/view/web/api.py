@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from flask import Blueprint, Response, abort, request
+from werkzeug.exceptions import HTTPException
 
 from tcpwatch import names
 from tcpwatch.view import glossary
@@ -23,6 +24,10 @@ MOST_ROWS = 5_000
 def api(store: Store) -> Blueprint:
     """Return the answers about a store."""
     answers = Blueprint("api", __name__)
+
+    @answers.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> tuple[dict[str, Any], int]:
+        return {"message": error.description}, error.code or 500
 
     @answers.get("/state")
     def state() -> dict[str, Any]:

@@ -47,7 +47,7 @@ def connection(store: Store, name: str) -> dict[str, Any]:
         wanted = -1
     one = load(store, [wanted]).get(wanted) if 0 <= wanted < 2**64 else None
     if one is None:
-        abort(404, "this connection was not recorded, or had to leave for newer ones")
+        abort(404, "This connection was not recorded, or had to leave for newer ones.")
     begin = one.span.start_ns
     others = application_spans(store, one)
     return {

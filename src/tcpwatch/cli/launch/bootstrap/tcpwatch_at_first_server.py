@@ -73,9 +73,7 @@ def _watch(socketserver: ModuleType) -> None:
 def _install() -> None:
     try:
         import tcpwatch
-        from tcpwatch.cli.launch import log
 
-        log.export()
         tcpwatch.install()
     except Exception as error:
         why, cure = f"{type(error).__name__}: {error}", ""

@@ -6,6 +6,9 @@ export async function ask(path, parameters = {}) {
     if (value !== undefined && value !== null && value !== "") query.set(name, value);
   }
   const response = await fetch(`/api/${path}?${query}`);
-  if (!response.ok) throw new Error(`the viewer answered ${response.status} to /api/${path}`);
+  if (!response.ok) {
+    const { message } = await response.json().catch(() => ({}));
+    throw new Error(message ?? `the viewer answered ${response.status} to /api/${path}`);
+  }
   return response.json();
 }

@@ -3,6 +3,7 @@
 
 import { clock } from "../core/format.js";
 import { colour } from "../core/theme.js";
+import { arrow } from "./arrow.js";
 import { drawBand, drawQueue } from "./bands.js";
 import { Model, PHASES, title } from "./model.js";
 import { Present } from "./present.js";
@@ -187,19 +188,10 @@ export class Gantt {
     const from = this.y(at) + this.rowHeight / 2;
     const edge = holder < at ? this.rowHeight - 1 : 1;
     const until = Math.min(Math.max(this.y(holder) + edge, this.top - 4), this.bottom + 4);
-    const head = holder < at ? 5 : -5;
     c.strokeStyle = c.fillStyle = strong ? this.colours.ink : this.colours.soft;
     c.globalAlpha = strong ? 1 : 0.55;
     c.lineWidth = strong ? 1.5 : 1;
-    c.beginPath();
-    c.moveTo(x, from);
-    c.lineTo(x, until + head);
-    c.stroke();
-    c.beginPath();
-    c.moveTo(x, until);
-    c.lineTo(x - 3.5, until + head);
-    c.lineTo(x + 3.5, until + head);
-    c.fill();
+    arrow(c, x, from, until);
     c.globalAlpha = 1;
   }
 

@@ -1,11 +1,16 @@
-// What is open now, below the rows of what is over: one line for each phase, by its oldest.
+// What is open now, below the rows of what is over. Servers tell of open connections in numbers: who
+// holds the loop has a row, who waits has one from the first export that counted it, the others have
+// one for each phase, as long as the oldest is there.
 
 import { now } from "../core/state.js";
-import { away, opened, queue } from "../core/present.js";
+import { away, holders, opened, queue } from "../core/present.js";
 import { duration } from "../core/format.js";
+import { arrow } from "./arrow.js";
 
 const ROW = 18;
-const HEAD = 6;
+const HEAD = 22;
+const MOST_WAITING = 6;
+const ABOUT = "Open now, in numbers: a connection gets its own row when it ends.";
 
 export class Present {
   constructor() {
@@ -13,9 +18,27 @@ export class Present {
   }
 
   set(server) {
-    this.rows = opened(server);
     this.away = away(server);
     this.queue = queue(server);
+    this.holders = holders(server).map((one) => ({ ...one, text: `${one.who}: holds the loop`, holds: true }));
+    const named = new Map();
+    this.holders.forEach(({ phase }) => named.set(phase, (named.get(phase) ?? 0) + 1));
+    this.phases = opened(server).map((row) => ({ ...row, count: row.count - (named.get(row.phase) ?? 0) }))
+      .filter((row) => row.count > 0)
+      .map((row) => ({ ...row, text: `${row.count} in ${row.phase.replaceAll("_", " ")}` }));
+    this.rows = [...this.holders, ...this.phases];
+  }
+
+  // Those in the queue, by the exports that counted so many: `measured` is [when, how many] each.
+  wait(measured) {
+    const { depth = 0, heard } = this.queue ?? {};
+    const waiting = Array.from({ length: Math.min(depth, MOST_WAITING) }, (_, at) => {
+      let since = heard;
+      for (let i = measured.length - 1; i >= 0 && measured[i][1] > at; i -= 1) since = Math.min(since, measured[i][0]);
+      const more = depth > MOST_WAITING && at === MOST_WAITING - 1 ? depth - at : 1;
+      return { phase: "accept_queue", since, heard, waits: true, text: more > 1 ? `${more} more wait` : "waits" };
+    });
+    this.rows = [...this.holders, ...waiting, ...this.phases];
   }
 
   // How much room it takes in a picture: none if the picture shows an earlier time.
@@ -29,12 +52,26 @@ export class Present {
     const { context: c } = picture;
     c.fillStyle = picture.colours.line;
     c.fillRect(0, top + 1, picture.width, 1);
+    c.fillStyle = picture.colours.soft;
+    c.textAlign = "left";
+    c.fillText(ABOUT, 8, top + HEAD / 2 + 1);
     this.rows.forEach((row, at) => {
       const y = top + HEAD + at * ROW;
       const since = row.since ?? row.heard;
       picture.clip(picture.left, y, picture.width, y + ROW, () => this.bar(picture, row.phase, since, row.heard, y + 2, ROW - 5));
       this.label(picture, row, y + ROW / 2);
+      if (row.waits && this.rows[0].holds) this.point(picture, row, y + ROW / 2, top + HEAD + ROW - 4);
     });
+  }
+
+  // As in the rows above, from where it was first counted.
+  point(picture, row, from, until) {
+    const { context: c } = picture;
+    const x = picture.scale.x(Math.max(row.since, this.rows[0].since));
+    if (x < picture.left || x > picture.width) return;
+    c.fillStyle = c.strokeStyle = picture.colours.soft;
+    c.lineWidth = 1;
+    arrow(c, x, from, until);
   }
 
   // Solid as far as it was told, pale until now.
@@ -50,8 +87,8 @@ export class Present {
 
   label(picture, row, y) {
     const { context: c } = picture;
-    const age = row.since === null ? "" : `, ${duration(row.heard - row.since)}`;
-    const text = `open now: ${row.count} in ${row.phase.replaceAll("_", " ")}${age}`;
+    const age = row.since !== null && row.heard > row.since ? `, ${row.waits ? "at least " : ""}${duration(row.heard - row.since)}` : "";
+    const text = `${row.text}${age}`;
     c.textAlign = "left";
     c.fillStyle = picture.colours.ink;
     if (picture.left) c.fillText(picture.fitted(text, picture.left - 12), 8, y);

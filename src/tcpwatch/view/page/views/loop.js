@@ -74,8 +74,15 @@ export function loop({ main, server, parameters }) {
     if (asked !== key || left) return;
     picture.model = model;
     canvas.dataset.deepest = Math.max(0, ...model.measured.map(([, depth]) => depth));
+    told();
     paint();
     say();
+  }
+
+  function told() {
+    picture.present.set(serverOf(server.id));
+    picture.present.wait(picture.model.measured);
+    canvas.dataset.open = picture.present.rows.map((row) => row.text).join(", ");
   }
 
   function say() {
@@ -193,8 +200,7 @@ export function loop({ main, server, parameters }) {
   }
 
   const forgetState = onState((changed) => {
-    picture.present.set(serverOf(server.id));
-    canvas.dataset.open = picture.present.rows.map((row) => `${row.count} ${row.phase}`).join();
+    told();
     paint();
     if (!changed) return;
     strip.load(server.id, extent()).catch(() => {});
@@ -209,12 +215,14 @@ export function loop({ main, server, parameters }) {
   picture.view = following ? { begin: now() - LIVE_SECONDS, end: now() }
     : { begin: Number(parameters.begin) || whole.begin, end: Number(parameters.end) || whole.end };
   picture.marked = parameters.mark ?? "";
-  picture.present.set(serverOf(server.id));
+  told();
   picture.resize();
   picture.layout();
   strip.view = picture.view;
   strip.load(server.id, whole).catch(() => {});
   fetchNow().catch((error) => { note.textContent = error.message; });
   tick();
+  // Who came by a key, or by a link that is gone now, goes on with the picture's keys.
+  if (!main.contains(document.activeElement)) canvas.focus({ preventScroll: true });
   return () => { left = true; clearTimeout(timer); forgetState(); forgetTheme(); observer.disconnect(); };
 }
