@@ -163,14 +163,13 @@ def test_another_tools_wrapper_knows_who_is_called(patches: Patches, above: bool
         seen.append((type(instance), args, kwargs))
         return wrapped(*args, **kwargs)
 
-    def enter() -> None:
-        wrapping: Any = wrapt  # untyped in some of its versions
-        wrapping.wrap_function_wrapper(Owner, "speak", theirs)
-
     calls: Calls = []
-    steps = [enter, lambda: patches.wrap(Owner, speaking("speak", calls))]
-    for step in reversed(steps) if above else steps:
-        step()
+    wrapping: Any = wrapt  # untyped in some of its versions
+    if not above:
+        wrapping.wrap_function_wrapper(Owner, "speak", theirs)
+    patches.wrap(Owner, speaking("speak", calls))
+    if above:
+        wrapping.wrap_function_wrapper(Owner, "speak", theirs)
 
     assert Owner().speak("first") == Owner().speak(word="first") == "first"
     assert [call[0] for call in calls] == ["Owner"] * 2
