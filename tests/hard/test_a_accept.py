@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import http.server
 import json
+import re
 import socket
 import socketserver
 import subprocess
@@ -176,9 +177,14 @@ def test_out_of_descriptors_a_failed_accept_costs_little(spin: dict[str, Any]) -
 
 
 def test_out_of_descriptors_is_told_once() -> None:
-    """A spin of a second or more is one line of ours, not one for each failure."""
-    stderr = spun(1, 500_000)["stderr"]
+    """A spin of a second or more is one line of ours with its rate, not one for each failure."""
+    told = spun(1, 500_000)
+    stderr = told["stderr"]
     assert stderr.count("EMFILE") == 1, stderr
+    rate = re.search(r"accept\(\) fails with EMFILE, about (\d+) times a second", stderr)
+    assert rate is not None, stderr
+    spun_at = 1e9 / told["watched_ns"]
+    assert spun_at / 3 < int(rate.group(1)) < spun_at * 3
 
 
 def test_a_thread_that_cannot_start_is_a_handler_error(
