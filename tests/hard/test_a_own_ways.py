@@ -130,6 +130,30 @@ def test_what_is_no_socket_is_served_and_told(watch: Watch) -> None:
     assert len(watch.requests) == 1
 
 
+def test_a_handler_that_serves_others_goes_on(watch: Watch) -> None:
+    """A server inside a handler, on its thread: both requests are told whole."""
+    called: list[bytes] = []
+
+    class Outer(Plain):
+        """Serves one client of its own before it answers."""
+
+        def do_GET(self) -> None:
+            """Serve, then answer."""
+            with http.server.HTTPServer(("127.0.0.1", 0), Plain) as inner:
+                client = threading.Thread(target=lambda: called.append(get(inner.server_address)))
+                client.start()
+                inner.handle_request()
+                client.join(LIMIT)
+            self.answer(b"outer")
+
+    with serving(http.server.HTTPServer(("127.0.0.1", 0), Outer)) as address:
+        assert get(address).endswith(b"outer")
+    assert len(called) == 1
+    told = [(span.attributes or {})["http.response.status_code"] for span in watch.requests]
+    assert told == [200, 200]
+    assert outcomes(watch) == ["completed"] * 2
+
+
 @pytest.mark.parametrize("who", ["the handler", "a guard"])
 def test_a_request_that_its_server_cuts_off_is_told(watch: Watch, who: str) -> None:
     """Closed by another thread, or by its own handler, a connection takes its request along."""
