@@ -99,8 +99,8 @@ def _nothing(*args: Any, **kwargs: Any) -> None:
 
 def is_method(found: Any) -> bool:
     """Say whether a class's attribute gets the instance when it is called on one."""
-    if isinstance(found, staticmethod | classmethod | MethodType | property):
-        return False
+    if isinstance(found, staticmethod | classmethod | MethodType | property | functools.partial):
+        return False  # Python 3.14 binds a partial, 3.13 warns that it will
     return hasattr(type(found), "__get__")
 
 
