@@ -186,8 +186,8 @@ def test_out_of_descriptors_is_told_once() -> None:
     assert stderr.count("EMFILE") == 1, stderr
     rate = re.search(r"accept\(\) fails with EMFILE, about (\d+) times a second", stderr)
     assert rate is not None, stderr
-    spun_at = 1e9 / told["watched_ns"]
-    assert spun_at / 3 < int(rate.group(1)) < spun_at * 3
+    at_most = 1e9 / told["watched_ns"]  # had it had a CPU to itself
+    assert 1_000 < int(rate.group(1)) < 1.5 * at_most
 
 
 def test_a_thread_that_cannot_start_is_a_handler_error(
