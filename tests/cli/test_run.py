@@ -28,6 +28,7 @@ SERVERS = {
     "a script": ("python", "hello.py"),
     "a package": ("python", "-m", "package"),
     "the standard library's": ("python", "-c", STANDARD),
+    "the standard library's as a program": ("python", "-m", "http.server", "0"),
     "a child": ("python", "parent.py"),
     "started by a shell": ("sh", "-c", "exec python hello.py"),
     "one that installs it itself": ("python", "watched.py"),

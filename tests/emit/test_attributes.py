@@ -30,6 +30,11 @@ def asked(target: str = "/", method: str = "GET", host: str | None = None) -> Ex
         ("user.password=p%26q", "user.password=REDACTED"),
         ("sig=a;b=1", "sig=REDACTED;b=1"),
         ("next=token", "next=token"),
+        ("%70assword=a&%70%61ss=b", "%70assword=REDACTED&%70%61ss=REDACTED"),
+        ("PassWord=a&PASSWORD=b&a=b", "PassWord=REDACTED&PASSWORD=REDACTED&a=b"),
+        ("token=a;token=b&token=c=d", "token=REDACTED;token=REDACTED&token=REDACTED"),
+        ("oauth=a&jwt=b&private-key=c", "oauth=REDACTED&jwt=REDACTED&private-key=REDACTED"),
+        ("author=a&passage=c", "author=a&passage=c"),
     ],
 )
 def test_values_of_secret_keys_do_not_leave(query: str, redacted: str) -> None:

@@ -7,6 +7,7 @@ A preparation changes what a program, a library or a platform would have changed
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import socket
@@ -139,7 +140,14 @@ def look(commands: Commands) -> None:
         list(row.laddr) for row in me.net_connections("inet") if row.status == "LISTEN"
     ]
     commands["files"] = lambda: [file.path for file in me.open_files()]
-    commands["memory"] = lambda: me.memory_info().rss
+    commands["spans"] = _spans
+
+
+def _spans() -> int:
+    """Return how many spans are in this process's memory."""
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    return sum(isinstance(held, ReadableSpan) for held in gc.get_objects())
 
 
 def audit(commands: Commands) -> None:

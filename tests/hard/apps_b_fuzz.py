@@ -270,7 +270,7 @@ def main(seed: int, seconds: float) -> None:
         "distinct": len({span.context.span_id for span in spans if span.context}) == len(spans),
         "durations": int(total(reader, "tcpwatch.connection.duration")),
         "gauges": left,
-        "kept": len(hub.connections) + len(hub.by_socket),
+        "kept": len(hub.connections) + len(hub.by_socket) + len(hub.serving.by_thread),
         "threads": serving(),
     }
     sys.stdout.write(json.dumps(told))

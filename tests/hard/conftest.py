@@ -9,10 +9,18 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.hard.apps_a_pair import Pair, Told, pair, talk
+from tests.hard.apps_a_watch import Watch, watching
 from tests.live.conftest import certificate, receiver, seen, socket_path, start
 from tests.live.wire import request_bytes
 
 __all__ = ["certificate", "receiver", "seen", "socket_path", "start"]
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    """Watch this process."""
+    with watching() as watch:
+        yield watch
 
 
 class Minute(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import http.server
 import json
+import re
 import socket
 import socketserver
 import subprocess
@@ -25,7 +26,9 @@ from tests.live.harness import ROOT, clean_environment
 from tests.live.wire import LIMIT, read_all, request_bytes
 
 COST_NS = 3_000
-"""What a failed accept may cost with us on top of what it costs anyway."""
+"""CPU time that a failed accept may cost with us on top of what it costs anyway."""
+BARE_NS = 2_600
+"""A bare turn of the loop on the machine of that bar; where it takes longer now, ours may too."""
 
 
 class Failing(socket.socket):
@@ -167,18 +170,24 @@ def test_out_of_descriptors_every_failure_is_counted(spin: dict[str, Any]) -> No
 @pytest.mark.xfail(
     sys.version_info < (3, 11),
     strict=False,
-    reason="CPython 3.10 takes 2.9 µs, which a busy machine makes more than the bar of 3",
+    reason="CPython 3.10 takes 2.8 to 3.9 µs of CPU time; the bar is 3",
 )
 def test_out_of_descriptors_a_failed_accept_costs_little(spin: dict[str, Any]) -> None:
-    """On top of the bare server's turn ours costs at most 3 µs."""
+    """On top of the bare server's turn ours costs at most 3 µs, more where everything does."""
     cost = spin["watched_ns"] - spin["bare_ns"]
-    assert cost <= COST_NS, f"{cost} ns on top of {spin['bare_ns']} ns"
+    allowed = COST_NS * max(1, spin["bare_ns"] / BARE_NS)
+    assert cost <= allowed, f"{cost} ns on top of {spin['bare_ns']} ns"
 
 
 def test_out_of_descriptors_is_told_once() -> None:
-    """A spin of a second or more is one line of ours, not one for each failure."""
-    stderr = spun(1, 500_000)["stderr"]
+    """A spin of a second or more is one line of ours with its rate, not one for each failure."""
+    told = spun(1, 500_000)
+    stderr = told["stderr"]
     assert stderr.count("EMFILE") == 1, stderr
+    rate = re.search(r"accept\(\) fails with EMFILE, about (\d+) times a second", stderr)
+    assert rate is not None, stderr
+    at_most = 1e9 / told["watched_ns"]  # had it had a CPU to itself
+    assert 1_000 < int(rate.group(1)) < 1.5 * at_most
 
 
 def test_a_thread_that_cannot_start_is_a_handler_error(

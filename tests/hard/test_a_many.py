@@ -23,6 +23,7 @@ from tcpwatch.core.timeline import Timeline
 from tcpwatch.hub.connection import Connection, Exchange
 from tests.apps.handlers import Plain
 from tests.hard.apps_a_watch import LIMIT, Watch, serving, watching
+from tests.live.wire import read_all, request_bytes
 
 WARM_UP = 4_200
 """More than are remembered of what is over (`hub/worker.py`): from then on memory may not grow."""
@@ -48,12 +49,12 @@ class Threaded(socketserver.ThreadingMixIn, http.server.HTTPServer):
     request_queue_size = 1_024
 
 
-def visit(address: Any, times: int) -> None:
-    """Connect, wait for the answer and leave, one after another."""
+def visit(address: Any, times: int, request: bytes = b"") -> None:
+    """Connect, ask, wait for the answer and leave, one after another."""
     for _ in range(times):
         with socket.create_connection(address, LIMIT) as client:
-            assert client.recv(1) == b"!"
-            assert client.recv(1) == b""
+            client.sendall(request)
+            assert read_all(client)
 
 
 def wait_for(wanted: Callable[[], bool]) -> None:
@@ -75,23 +76,27 @@ def left() -> tuple[int, int, int]:
 
 
 @pytest.mark.parametrize(
-    ("bases", "many"),
+    ("bases", "handler", "request_", "many"),
     [
-        ((socketserver.TCPServer,), 10_000),
-        ((socketserver.ThreadingMixIn, socketserver.TCPServer), 2_000),
+        ((socketserver.TCPServer,), Raw, b"", 10_000),
+        ((socketserver.TCPServer,), Plain, request_bytes("/"), 10_000),
+        ((socketserver.ThreadingMixIn, socketserver.TCPServer), Raw, b"", 2_000),
+        ((socketserver.ThreadingMixIn, socketserver.TCPServer), Plain, request_bytes("/"), 2_000),
     ],
-    ids=["inline", "thread"],
+    ids=["inline", "inline HTTP", "thread", "thread HTTP"],
 )
-def test_ten_thousand_connections_leave_nothing_behind(bases: tuple[type, ...], many: int) -> None:
+def test_ten_thousand_connections_leave_nothing_behind(
+    bases: tuple[type, ...], handler: Any, request_: bytes, many: int
+) -> None:
     """After them there are as many threads, descriptors and objects as before, no connection's.
 
     Memory is counted in the interpreter's blocks: one object kept of each would be as many more.
     """
     made = type("Made", bases, {"daemon_threads": True, "block_on_close": False})
-    with watching(ALWAYS_OFF) as watch, serving(made(("127.0.0.1", 0), Raw)) as address:
-        visit(address, WARM_UP)
+    with watching(ALWAYS_OFF) as watch, serving(made(("127.0.0.1", 0), handler)) as address:
+        visit(address, WARM_UP, request_)
         before, blocks = left(), sys.getallocatedblocks()
-        visit(address, many)
+        visit(address, many, request_)
         assert left() == before
         assert sys.getallocatedblocks() - blocks < BLOCKS
         assert before[2] == 0

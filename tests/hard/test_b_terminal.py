@@ -15,6 +15,7 @@ from tcpwatch.view.viewer import Viewer
 from tests.live.conftest import Start
 from tests.live.wire import read_all
 
+SECRET = b"hunter2"
 HOSTILE = b"\x1b[2J\x1b]0;owned\x07\x9b31m\x08\x7f"
 
 
@@ -36,7 +37,10 @@ def viewer(store: Store) -> Iterator[Viewer]:
 
 
 def test_no_client_commands_a_terminal(start: Start, store: Store, viewer: Viewer) -> None:
-    """Neither the stall's warning nor the report of what happened has its control characters."""
+    """Neither the stall's warning nor the report of what happened has its control characters.
+
+    Nor do they have the secrets of its query.
+    """
     server = start(
         "--dispatch",
         "inline",
@@ -44,7 +48,7 @@ def test_no_client_commands_a_terminal(start: Start, store: Store, viewer: Viewe
     )
     head = b"GET /hold%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\nX-Forwarded-For: %s\r\n\r\n"
     with server.connect() as holder, server.connect() as waiting:
-        holder.sendall(head % (b"?" + HOSTILE, HOSTILE, HOSTILE, HOSTILE))
+        holder.sendall(head % (b"?%70assword=" + SECRET + HOSTILE, HOSTILE, HOSTILE, HOSTILE))
         waiting.sendall(head.replace(b"/hold", b"/") % ((HOSTILE,) * 4))
         server.wait_stderr("gate.py")
         server.tell("release")
@@ -53,6 +57,7 @@ def test_no_client_commands_a_terminal(start: Start, store: Store, viewer: Viewe
     while find(store).connections < 2:  # a connection ends a little after its client has gone
         server.flush()
     assert not commands(server.stderr)
+    assert SECRET.decode() not in server.stderr.partition("accept loop of")[2]
 
     written = io.StringIO()
     findings = find(store)
@@ -60,3 +65,4 @@ def test_no_client_commands_a_terminal(start: Start, store: Store, viewer: Viewe
     tell(console, [Told("an act", "act", findings)], 2, 1)
     assert "/hold" in written.getvalue()
     assert not commands(written.getvalue())
+    assert SECRET.decode() not in written.getvalue() + repr(list(store.read("SELECT * FROM spans")))

@@ -32,8 +32,9 @@ VERSIONS: Final = frozenset({"HTTP/0.9", "HTTP/1.0", "HTTP/1.1"})
 
 _PAIR: Final = re.compile(r"([^&;=]+)=([^&;]*)")
 _SECRET: Final = re.compile(
-    r"(?i)passw|pwd|secret|token|api[_-]?key|signature|(?<![a-z])sig(?![a-z])|"
-    r"credential|authorization|session|awsaccesskeyid"
+    r"(?i)pass(?![a-z])|passw|passphrase|passcode|pwd|secret|token|jwt|signature|"
+    r"(?<![a-z])sig(?![a-z])|(api|access|private)[_-]?key|auth(?![a-z])|authorization|"
+    r"credential|session"
 )
 
 

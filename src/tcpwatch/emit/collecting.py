@@ -32,8 +32,10 @@ from tcpwatch.emit.version import VERSION
 
 _SCOPE: Final = InstrumentationScope(names.SCOPE, VERSION, names.SCHEMA_URL)
 
-_known: list[tuple[Any, Collecting]] = []
-"""A provider's collections are extended once, for good: its metrics must not run backwards."""
+_known: weakref.WeakSet[Collecting] = weakref.WeakSet()
+"""A provider's collections are extended once, for good: its metrics must not run backwards.
+
+Its readers hold what extends them."""
 
 
 class Collecting:
@@ -55,13 +57,13 @@ class Collecting:
     @classmethod
     def of(cls, provider: Any, distributions: Mapping[str, Distribution]) -> Collecting | None:
         """Return the one of this provider, new with `distributions`; None if it cannot be had."""
-        for known, collecting in _known:
-            if known is provider and collecting._pid == os.getpid():
-                return collecting
+        for known in list(_known):
+            if known._provider is provider and known._pid == os.getpid():
+                return known
         if not _fits(provider):
             return None
         collecting = cls(provider, distributions)
-        _known.append((provider, collecting))
+        _known.add(collecting)
         return collecting
 
     def _readers(self) -> list[Any]:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from opentelemetry.sdk.metrics.export import MetricExportResult
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
@@ -130,7 +131,8 @@ class Deliveries:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._known: list[Delivery] = []
+        # A delivery lives as long as its exporter, which holds it.
+        self._deliveries: WeakValueDictionary[int, Delivery] = WeakValueDictionary()
         self._sources: set[str] = set(SHARED)
         self._told_at = -GAP
         self._told_trouble = False
@@ -140,9 +142,13 @@ class Deliveries:
         """Watch an exporter of ours; to be called before `listen`."""
         delivery = Delivery(signal, destination, setting, self.tell)
         delivery.watch_exports(exporter)
-        self._known.append(delivery)
+        self._deliveries[id(delivery)] = delivery
         self._sources.update(cls.__module__ for cls in type(exporter).__mro__)
         return delivery
+
+    @property
+    def _known(self) -> list[Delivery]:
+        return list(self._deliveries.values())
 
     def listen(self) -> None:
         """Speak for our exporters from now on, in place of the SDK."""

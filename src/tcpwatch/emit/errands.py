@@ -58,6 +58,7 @@ class Errands:
                 guard.caught("flush", error)
             finally:
                 done.release()
+            del task, done  # an idle thread keeps no provider alive
 
 
 errands = Errands()

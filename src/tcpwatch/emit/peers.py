@@ -7,6 +7,7 @@ their span gets our link and connection id as it starts.
 from __future__ import annotations
 
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from opentelemetry import context as context_api
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
@@ -27,7 +28,7 @@ _DEEPEST: Final = 16
 _MOST: Final = 64
 
 
-_known: list[tuple[Any, Peers]] = []
+_known: WeakKeyDictionary[Any, Peers] = WeakKeyDictionary()
 """A processor cannot be taken off a provider again, so each gets one for good."""
 
 
@@ -44,10 +45,9 @@ class Peers(SpanProcessor):
     @classmethod
     def of(cls, provider: Any) -> Peers:
         """Return the one of this provider; if it is the SDK's, it sees the spans start."""
-        known = next((peers for other, peers in _known if other is provider), None)
+        known = _known.get(provider)
         if known is None:
-            known = cls()
-            _known.append((provider, known))
+            known = _known[provider] = cls()
             if isinstance(provider, TracerProvider):
                 provider.add_span_processor(known)
         known.on = True

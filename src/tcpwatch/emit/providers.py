@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Final, NamedTuple
+from weakref import WeakSet
 
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import NoOpMeterProvider
@@ -47,6 +48,17 @@ class Providers:
             owned.append(self.meter)
         return owned
 
+    def give_up(self) -> list[Any]:
+        """Return those of ours that are not global, to be closed: nobody else can use them."""
+        lone: list[Any] = []
+        if self.own_tracer and self.tracer is not application_tracer_provider():
+            lone.append(self.tracer)
+            self.tracer, self.own_tracer = trace.NoOpTracerProvider(), False
+        if self.own_meter and self.meter is not application_meter_provider():
+            lone.append(self.meter)
+            self.meter, self.own_meter = NoOpMeterProvider(), False
+        return lone
+
 
 def disabled() -> bool:
     """Say whether OTEL_SDK_DISABLED turns everything off."""
@@ -66,7 +78,7 @@ def application_meter_provider() -> metrics.MeterProvider | None:
     return None if isinstance(provider, proxy) else provider
 
 
-_ours: list[Any] = []
+_ours: WeakSet[Any] = WeakSet()
 """Providers that we have made in this process. A global one stays, so a later install finds it."""
 
 
@@ -81,18 +93,15 @@ def resolve(
     meter = meter or application_meter_provider()
     if tracer is None:
         tracer = own_tracer_provider()
-        _ours.append(tracer)
+        _ours.add(tracer)
         if set_global and isinstance(tracer, TracerProvider):
             trace.set_tracer_provider(tracer)
     if meter is None:
         meter = own_meter_provider()
-        _ours.append(meter)
+        _ours.add(meter)
         if set_global and isinstance(meter, MeterProvider):
             metrics.set_meter_provider(meter)
-    own_tracer, own_meter = (
-        any(provider is made for made in _ours) for provider in (tracer, meter)
-    )
-    return Providers(tracer, meter, own_tracer, own_meter)
+    return Providers(tracer, meter, tracer in _ours, meter in _ours)
 
 
 def own_tracer_provider() -> trace.TracerProvider:

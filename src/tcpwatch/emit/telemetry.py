@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
+from weakref import WeakSet
 
 import psutil
 from opentelemetry import _logs, metrics, trace
@@ -35,7 +37,7 @@ CHILD_PAUSE_NS: Final = 30_000_000_000
 """For so long no child tries, after one has tried in vain."""
 
 
-_observed: list[Any] = []
+_observed: WeakSet[Any] = WeakSet()
 """Meter providers that have our observable instruments."""
 
 
@@ -57,9 +59,9 @@ class Telemetry:
         if not isinstance(providers.meter, NoOpMeterProvider):
             meter = providers.meter.get_meter(names.SCOPE, VERSION, names.SCHEMA_URL)
             self.sinks.append(Histograms(providers.meter, meter))
-            if not any(providers.meter is known for known in _observed):
+            if providers.meter not in _observed:
                 # The SDK keeps an instrument's callbacks for good; they are silent when we are.
-                _observed.append(providers.meter)
+                _observed.add(providers.meter)
                 hub.retired.clear()  # what an earlier provider was told is not this one's
                 Observables(meter, hub)
                 with suppress(psutil.Error, OSError):  # no /proc: no such series
@@ -75,15 +77,18 @@ class Telemetry:
         return errands.run(flushes, timeout)
 
     def release(self, timeout: float) -> None:
-        """Export what is there and step back; the providers go on, the application may use them."""
+        """Export what is there and step back; what the application may use goes on."""
         self._peers.on = False
-        self.flush(timeout)
+        self._leave(self._providers.give_up, timeout)
         deliveries.leave()
 
     def close(self, timeout: float) -> None:
         """Export what is there and close the providers that are ours: the process ends."""
+        self._leave(self._providers.owned, timeout)
+
+    def _leave(self, ours: Callable[[], list[Any]], timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        owned = self._providers.owned()
+        owned = ours()
         if len(owned) < 2:
             self.flush(timeout)
         closes = [provider.shutdown for provider in owned if hasattr(provider, "shutdown")]

@@ -91,9 +91,10 @@ class Post:
         ).start()
 
     def _collect(self, relay: Relay, take: Callable[[Message], bool]) -> None:
-        while (message := receive(relay.far_end)) is not None:
-            if not take(message):
-                self.queue.append(message)
+        with relay.far_end:
+            while (message := receive(relay.far_end)) is not None:
+                if not take(message):
+                    self.send(message)
 
     def reset(self) -> None:
         """Forget everything: a process that was forked for something else, or an uninstall."""
@@ -104,6 +105,8 @@ class Post:
     def disown(self) -> None:
         """Drop the worker without a touch: in a forked child its locks may be held for ever."""
         self.queue = deque()
+        if self.relay is not None:
+            self.relay.sock.close()
         self.worker = self.relay = None
         self.remote = self.in_child = False
 

@@ -113,6 +113,7 @@ class Hub:
         """Drop the loops, the worker and the way out: the next accept starts afresh."""
         self.post.reset()
         self.output = None
+        self.serving.clear()  # who serves an earlier connection on has nothing more to say of it
         for identity in list(self.loops):
             self.retire(identity)
 
@@ -305,28 +306,26 @@ class Hub:
         """Give the marks made so far to the worker; they led to `phase` at `now`."""
         marks, connection.marks = connection.marks, []
         connection.tail = (phase, now)
-        if marks:
+        if marks and not connection.over:
             self.post.send(("marks", connection.key, marks))
 
     def closed(self, connection: Connection, ending: Ending | None) -> None:
         """The connection's socket is closed; `ending` was read before."""
-        if not connection.over:
-            connection.over = True
-            self._end(connection, (kinds.CLOSED, clock(), ending))
+        self._end(connection, kinds.CLOSED, ending)
 
     def abandon(self, connection: Connection, outcome: str) -> None:
         """The connection goes on without us, or ends with the process."""
+        self._end(connection, kinds.ABANDONED, outcome)
+
+    def _end(self, connection: Connection, kind: int, why: Ending | str | None) -> None:
         if connection.over:
             return
         connection.over = True
         exchange = connection.exchange
         if exchange is not None and exchange.head_ns and not exchange.ended:
             exchanges.end(connection, exchange, self.output)
-        self._end(connection, (kinds.ABANDONED, clock(), outcome))
-
-    def _end(self, connection: Connection, mark: tuple[int, int, Any]) -> None:
         marks, connection.marks = connection.marks, []
-        marks.extend(mark)
+        marks.extend((kind, clock(), why))
         self.post.send(("marks", connection.key, marks))
         self.forget_connection(connection)  # last: stop() waits for those that it still finds
 

@@ -47,7 +47,7 @@ class Relay:
             except BlockingIOError:
                 if last or not patience:
                     return False
-                select.select((), (self.sock,), (), patience)
+                _wait(self.sock, select.POLLOUT, patience)
             except OSError:
                 return False
             else:
@@ -58,8 +58,14 @@ class Relay:
         """Send a question to the far end and return its answer; None if none came in time."""
         if not self.send(message, timeout):
             return None
-        readable, _, _ = select.select((self.sock,), (), (), timeout)
-        return receive(self.sock) if readable else None
+        return receive(self.sock) if _wait(self.sock, select.POLLIN, timeout) else None
+
+
+def _wait(sock: socket.socket, event: int, timeout: float) -> bool:
+    """Wait for a socket to be ready; select() knows only the first 1024 descriptors."""
+    poll = select.poll()
+    poll.register(sock, event)
+    return bool(poll.poll(timeout * 1000))
 
 
 def receive(sock: socket.socket) -> Any:

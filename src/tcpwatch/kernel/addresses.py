@@ -19,5 +19,5 @@ def own_address(sock: socket.socket) -> tuple[str, int | None] | None:
     """Return the socket's own address; None if it has none."""
     try:
         return plain_address(sock.getsockname())
-    except OSError:
+    except (OSError, AttributeError):  # get_request() may return no socket, but what acts like one
         return None

@@ -35,6 +35,8 @@ CLOCK_MONOTONIC_COARSE = 6
 _MEMINFO = struct.Struct("=9I")
 _DROPS = 8
 _TCP = socket.IPPROTO_TCP
+_NO_ANSWER = (OSError, AttributeError)
+"""What get_request() returns may be a socket of a program's own making, that cannot be asked."""
 _PROC_TCP = Path("/proc/net/tcp")
 _PROC_TCP6 = Path("/proc/net/tcp6")
 
@@ -74,7 +76,7 @@ class Kernel:
         """Return the facts of a connection that was accepted this moment."""
         try:
             return parse_accepted(connection.getsockopt(_TCP, self._tcp_info, ACCEPTED_SIZE))
-        except OSError:
+        except _NO_ANSWER:
             return None
 
     def closing(self, connection: socket.socket) -> Closing:
@@ -93,7 +95,7 @@ class Kernel:
         """
         try:
             data = connection.getsockopt(_TCP, self._tcp_info, SIZE)
-        except OSError:
+        except _NO_ANSWER:
             return None
         seen = glance(data)
         if seen is not None:
@@ -107,7 +109,7 @@ class Kernel:
             return None
         try:
             data = sock.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8)
-        except OSError:
+        except _NO_ANSWER:
             return None
         return format(int.from_bytes(data, sys.byteorder), "x")
 

@@ -23,4 +23,5 @@ def install() -> None:
 def uninstall() -> None:
     """Give back everything that is still ours."""
     patches.undo()
+    socketserver.release()
     flask.release()

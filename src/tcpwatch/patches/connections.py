@@ -126,7 +126,7 @@ def _process_ended(
         hub.forget_connection(connection)
 
 
-def _finish_began(server: Any, request: Any) -> Connection | None:
+def _finish_began(server: Any, request: Any) -> tuple[Connection, Connection | None] | None:
     connection = _open.get(id(request))
     if connection is None or connection.handling:
         return None
@@ -143,14 +143,21 @@ def _finish_began(server: Any, request: Any) -> Connection | None:
         loop.turn(names.LOOP_INLINE, now, connection.key)
     connection.dispatch = dispatch
     connection.marks.extend((kinds.HANDLER_BEGAN, now, dispatch))
+    outer = _serving.get(here)
     _serving[here] = connection
     if in_child:
         hub.hand_over(connection, names.HANDLE, now)
-    return connection
+    return connection, outer
 
 
-def _finish_ended(connection: Connection, result: Any, error: BaseException | None) -> None:
-    _serving.pop(get_ident(), None)
+def _finish_ended(
+    token: tuple[Connection, Connection | None], result: Any, error: BaseException | None
+) -> None:
+    connection, outer = token
+    if outer is None or outer.over:
+        _serving.pop(get_ident(), None)
+    else:  # a handler has served somebody itself, and goes on
+        _serving[get_ident()] = outer
     connection.handling = False
     if connection.handled_by is not None:
         streams.unwatch(connection)

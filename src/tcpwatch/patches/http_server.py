@@ -23,6 +23,7 @@ from tcpwatch.patches.wrap import Hook, ours, patches
 ours(__file__)
 
 _serving = hub.serving.by_thread
+_HANDLE_CODE: Final = BaseHTTPRequestHandler.handle.__code__
 
 
 def adopt(server: Any) -> None:
@@ -38,11 +39,23 @@ def adopt(server: Any) -> None:
 
 
 def _adopt_handler(handler: type) -> None:
-    if issubclass(handler, BaseHTTPRequestHandler):
-        delegating = (BaseHTTPRequestHandler, *werkzeug.handlers())
-        patches.wrap_definition(handler, _HANDLE, delegating)
+    base = next(filter(_is_base, handler.__mro__), None)
+    if base is not None:
+        patches.wrap_definition(handler, _HANDLE, (base, *werkzeug.handlers()))
         for hook in HANDLER_HOOKS:
             patches.wrap_definition(handler, hook)
+
+
+def _is_base(cls: type) -> bool:
+    """Say whether a class is BaseHTTPRequestHandler.
+
+    `python -m http.server` runs the module's code again as `__main__`, with classes of its own.
+    """
+    return cls is BaseHTTPRequestHandler or _is_copy(vars(cls).get("handle"))
+
+
+def _is_copy(handle: Any) -> bool:
+    return getattr(handle, "__code__", None) == _HANDLE_CODE
 
 
 def _setup_began(handler: Any) -> None:
@@ -131,9 +144,9 @@ def _is_tls(sock: Any) -> bool:
 
 def _will_be_refused(handler: Any) -> bool:
     """Say whether http.server will answer 501 itself: its own handle(), and no such do_ method."""
-    return type(handler).handle is BaseHTTPRequestHandler.handle and not hasattr(
-        handler, "do_" + handler.command
-    )
+    handle = type(handler).handle
+    standard = handle is BaseHTTPRequestHandler.handle or _is_copy(handle)
+    return standard and not hasattr(handler, "do_" + handler.command)
 
 
 def _application(handler: Any) -> Any:

@@ -36,8 +36,18 @@ def _accept_began(listener: Any) -> Loop | None:
 
 
 def _accept_ended(loop: Loop, result: Any, error: BaseException | None) -> None:
-    if error is None:
-        loop.accepting = hub.accept(loop, result[0], result[1], clock())
+    if error is not None:
+        return
+    if loop.accepting is not None:
+        _let_go(loop.accepting)
+    loop.accepting = hub.accept(loop, result[0], result[1], clock())
+
+
+def _let_go(connection: Connection) -> None:
+    """End a connection that get_request() has accepted and not returned: it accepts another."""
+    if not connection.tls_ns:  # else the handshake says how it ended
+        connection.marks.extend((kinds.REJECTED, clock(), True))
+    hub.closed(connection, None)
 
 
 def _handshake_began(sock: Any) -> Any:

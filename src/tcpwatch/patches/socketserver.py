@@ -26,6 +26,8 @@ ours(__file__)
 
 _loops = hub.loops
 _unwatched: set[int] = set()
+_seen: dict[int, Any] = {}
+"""What forgets each server, by its id(), when it is garbage."""
 
 
 def loop_of(server: Any) -> Loop | None:
@@ -36,9 +38,10 @@ def loop_of(server: Any) -> Loop | None:
         return loop
     if identity in _unwatched or not hub.active:
         return None
+    end = _seen[identity] = weakref.finalize(server, _forget, identity)
+    end.atexit = False
     if not threads_are_native() or not is_watched(server, hub.settings):
         _unwatched.add(identity)
-        weakref.finalize(server, _unwatched.discard, identity).atexit = False
         return None
     cls = type(server)
     for hook in SERVER_HOOKS:
@@ -50,8 +53,20 @@ def loop_of(server: Any) -> Loop | None:
     sockets.adopt(server)
     loop = hub.add_loop(identity, code.listener_of(server), server.socket)
     loop.services = code.owner(cls, "service_actions") is not socketserver.BaseServer
-    weakref.finalize(server, hub.retire, identity).atexit = False
     return loop
+
+
+def _forget(identity: int) -> None:
+    _seen.pop(identity, None)
+    _unwatched.discard(identity)
+    hub.retire(identity)
+
+
+def release() -> None:
+    """Forget every server: the next install may choose others."""
+    while _seen:
+        _seen.popitem()[1].detach()
+    _unwatched.clear()
 
 
 def _here(server: Any) -> Loop | None:

@@ -6,11 +6,13 @@ fence: what it returns or raises goes through untouched, without our frame in th
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from time import perf_counter_ns
 from types import ModuleType
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from tcpwatch.guard import guard
 from tcpwatch.hub import hub
@@ -46,9 +48,8 @@ class Patch:
         self.owner, self.hook = owner, hook
         self.broken = False
         self._there = vars(owner).get(hook.name, _ABSENT)
-        original = self._there if self._there is not _ABSENT else getattr(owner, hook.name)
         self.wrapper, self._hands = wrapper.around(
-            original,
+            inspect.getattr_static(owner, hook.name),
             hook.before,
             hook.after,
             failed=self.failed,
@@ -121,7 +122,7 @@ def hide(error: BaseException) -> None:
             trace = following
 
 
-_OURS: set[str] = {__file__, wrapper.FILE}
+_OURS: set[str] = {__file__, wrapper.FILE, wrapper.__file__}
 
 
 def ours(filename: str) -> None:
@@ -133,13 +134,16 @@ class Patches:
     """All patches of this process, and the undoing of them."""
 
     def __init__(self) -> None:
-        self._patches: dict[tuple[int, str], Patch] = {}
+        # A patch lives as long as its wrapper: an application may make a class for each server.
+        self._patches: WeakValueDictionary[tuple[int, str], Patch] = WeakValueDictionary()
 
     def wrap(self, owner: type | ModuleType, hook: Hook) -> None:
-        """Wrap `hook.name` of `owner`, unless a wrapper of ours is there already.
+        """Wrap the method `hook.name` of `owner`, unless a wrapper of ours is there already.
 
         A wrapper that could not be removed, because another tool's sits on it, is switched on.
         """
+        if not wrapper.is_method(inspect.getattr_static(owner, hook.name)):
+            return
         key = (id(owner), hook.name)
         patch = self._patches.get(key)
         if patch is not None and (patch.outermost or _buried(owner, hook.name, patch.wrapper)):

@@ -2,7 +2,8 @@
 
 A call through a wrapper is then a plain call, with nothing packed and unpacked on its way. That
 matters, because each connection passes a dozen of them. What is no plain function, or takes any
-arguments, gets a wrapper that takes any too.
+arguments, gets a wrapper that takes any too. What gets no instance when it is called on one (a
+static or class method, a Mock, a partial) is no method to us, and is left alone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import inspect
 import itertools
 from collections.abc import Callable
 from time import perf_counter_ns
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, MethodType
 from typing import Any, Final
 
 FILE: Final = "<tcpwatch wrapper>"
@@ -71,24 +72,36 @@ _TAKEN: Final = frozenset(
 
 
 class Hands:
-    """What a wrapper calls; switched off it calls nothing but the method."""
+    """What a wrapper calls; switched off it calls nothing but the method.
+
+    What `before` has begun is ended all the same: a call may be on its way while we are switched
+    off, and what it has made current is to be taken back.
+    """
 
     def __init__(self, called: dict[str, Any]) -> None:
         self._called = called
-        self._hooks = {name: called[name] for name in ("before", "after")}
+        self._first = "after" if called["before"] is None else "before"
+        self._hook = called[self._first]
 
     @property
     def on(self) -> bool:
         """Whether the hook is called."""
-        return self._called["after"] is self._hooks["after"]
+        return self._called[self._first] is self._hook
 
     @on.setter
     def on(self, on: bool) -> None:
-        self._called.update(self._hooks if on else dict.fromkeys(self._hooks, _nothing))
+        self._called[self._first] = self._hook if on else _nothing
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
     """Do nothing, in place of a hook that is switched off."""
+
+
+def is_method(found: Any) -> bool:
+    """Say whether a class's attribute gets the instance when it is called on one."""
+    if isinstance(found, staticmethod | classmethod | MethodType | property | functools.partial):
+        return False  # Python 3.14 binds a partial, 3.13 warns that it will
+    return hasattr(type(found), "__get__")
 
 
 def around(
@@ -115,12 +128,13 @@ def around(
             before = _fitting(before, wanted)
         elif wanted is not None and parameters is not None:
             shown = ", ".join(parameters[: len(wanted)])
+    plain = type(original) is FunctionType
     called: dict[str, Any] = {
         "due": itertools.cycle([0] * (one_of - 1) + [1]).__next__,
         "now": perf_counter_ns,
         "before": before,
         "after": after or _nothing_after,
-        "original": original,
+        "original": original if plain else _bound(original),
         "failed": failed,
         "hide": hide,
         "spend": spend,
@@ -144,6 +158,15 @@ def _nothing_after(token: Any, result: Any, error: BaseException | None) -> None
     """Come after nothing."""
 
 
+def _bound(original: Any) -> Callable[..., Any]:
+    """Return what calls a method that is no function: other tools' tell from it who is called."""
+
+    def bound(instance: Any, *args: Any, **kwargs: Any) -> Any:
+        return original.__get__(instance, type(instance))(*args, **kwargs)
+
+    return bound
+
+
 @functools.cache
 def _code(given: str, shown: str, no_before: bool, no_after: bool) -> CodeType:
     template = _HEAD + (_NO_BEFORE if no_before else _BEFORE)
@@ -154,7 +177,7 @@ def _code(given: str, shown: str, no_before: bool, no_after: bool) -> CodeType:
 
 def _parameters(function: Any) -> tuple[str, ...] | None:
     """Return the names of a function's parameters; None if a plain list of names is not all."""
-    if not isinstance(function, FunctionType):
+    if type(function) is not FunctionType:  # other tools' proxies say that they are one
         return None
     code = function.__code__
     special = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
