@@ -1,12 +1,12 @@
 """What one client does in one turn; each is bounded in time and bytes.
 
 Those that an HTTP client cannot do use a socket of their own and report to Locust themselves, as
-type TCP. `visitor` is the Locust user.
+type TCP; what they ask has a span of the client's side, as Locust's own requests have. `visitor` is
+the Locust user.
 """
 
 from __future__ import annotations
 
-import itertools
 import random
 import socket
 import struct
@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
+
+import tracing
 
 SILENCE = 3.0
 """Seconds in which a client that connects ahead of time says nothing."""
@@ -35,7 +37,6 @@ PATIENCE = 30.0
 """Seconds after which a client gives up."""
 AFTER_FAILURE = 1.0
 """Seconds until one who has failed tries again."""
-_turns = itertools.count()
 
 
 def steady(visitor: Any) -> None:
@@ -51,17 +52,21 @@ def shopper(visitor: Any) -> None:
         visitor.ask("GET", "/item/1", "/item/<number>")
 
 
+def over_tls(visitor: Any) -> None:
+    """Shake hands at once and ask for something cheap."""
+    steady(visitor)
+
+
 def failing(visitor: Any) -> None:
     """Ask for what the server fails to answer."""
     visitor.ask("GET", "/error", "/error")
 
 
 def burst(visitor: Any) -> None:
-    """The first holds the server, all others come meanwhile; each comes once."""
+    """The run's first visitor holds the server, all others come meanwhile; each comes once."""
     if not visitor.came:
         visitor.came = True
-        first = next(_turns) == 0
-        path = f"/report?s={HOLD}" if first else "/"
+        path = f"/report?s={HOLD}" if visitor.number == 0 else "/"
         visitor.ask("GET", path, path.partition("?")[0], timeout=PATIENCE)
     visitor.sleep(1.0)
 
@@ -74,40 +79,35 @@ def idle(visitor: Any) -> None:
 
 def slow_head(visitor: Any) -> None:
     """Send the head a few bytes at a time; take the answer."""
-    with connected(visitor, "slow head") as connection:
-        head = f"GET / HTTP/1.1\r\nHost: {host(visitor)[0]}\r\nX-Slow: {'x' * 100}\r\n\r\n"
-        trickle(visitor, connection, head.encode(), HEAD_SECONDS)
-        expect_answer(connection)
+    with asking(visitor, "slow head", "GET", "/", {"X-Slow": "x" * 100}) as request:
+        trickle(visitor, request.connection, request.head, HEAD_SECONDS)
+        request.answered()
 
 
 def slow_reader(visitor: Any) -> None:
     """Ask for much and begin to read late, with a small window."""
-    with connected(visitor, "slow reader", window=4096) as connection:
-        request = f"GET /export?n={EXPORT_BYTES} HTTP/1.1\r\nHost: {host(visitor)[0]}\r\n\r\n"
-        connection.sendall(request.encode())
+    path = f"/export?n={EXPORT_BYTES}"
+    with asking(visitor, "slow reader", "GET", path, window=4096) as request:
+        request.connection.sendall(request.head)
         visitor.sleep(READ_AFTER)
-        expect_answer(connection)
+        request.answered()
 
 
 def upload(visitor: Any) -> None:
     """Send a body piece by piece; take the answer."""
-    with connected(visitor, "slow upload") as connection:
-        connection.sendall(
-            f"POST /upload HTTP/1.1\r\nHost: {host(visitor)[0]}\r\n"
-            f"Content-Length: {UPLOAD_BYTES}\r\n\r\n".encode()
-        )
-        trickle(visitor, connection, b"x" * UPLOAD_BYTES, UPLOAD_SECONDS)
-        expect_answer(connection)
+    length = {"Content-Length": str(UPLOAD_BYTES)}
+    with asking(visitor, "slow upload", "POST", "/upload", length) as request:
+        request.connection.sendall(request.head)
+        trickle(visitor, request.connection, b"x" * UPLOAD_BYTES, UPLOAD_SECONDS)
+        request.answered()
 
 
 def reset(visitor: Any) -> None:
     """Ask for a report and reset the connection before it is ready."""
-    with connected(visitor, "reset") as connection:
-        connection.sendall(
-            f"GET /report?s=0.5 HTTP/1.1\r\nHost: {host(visitor)[0]}\r\n\r\n".encode()
-        )
+    with asking(visitor, "reset", "GET", "/report?s=0.5") as request:
+        request.connection.sendall(request.head)
         visitor.sleep(0.2)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.given_up()
 
 
 def silent_tls(visitor: Any) -> None:
@@ -124,29 +124,75 @@ def host(visitor: Any) -> tuple[str, int]:
 
 @contextmanager
 def connected(visitor: Any, name: str, window: int = 0) -> Iterator[socket.socket]:
-    """Connect, close in the end, and report the turn to Locust, failed or not."""
+    """Connect, close in the end, and report the turn to Locust, failed or not.
+
+    A turn that the end of the run cuts off is neither, as with Locust's own client.
+    """
     began, failure = time.monotonic(), None
-    connection = socket.socket(socket.AF_INET)
-    try:
-        connection.settimeout(PATIENCE)
-        if window:  # before connecting: the window is agreed on in the handshake
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
-        connection.connect(host(visitor))
-        yield connection
-    except OSError as error:
-        failure = error
-    finally:
-        connection.close()
-        visitor.environment.events.request.fire(
-            request_type="TCP",
-            name=name,
-            response_time=(time.monotonic() - began) * 1e3,
-            response_length=0,
-            exception=failure,
-            context={},
-        )
+    with socket.socket(socket.AF_INET) as connection:
+        try:
+            connection.settimeout(PATIENCE)
+            if window:  # before connecting: the window is agreed on in the handshake
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+            connection.connect(host(visitor))
+            yield connection
+        except OSError as error:
+            failure = error
+    visitor.environment.events.request.fire(
+        request_type="TCP",
+        name=name,
+        response_time=(time.monotonic() - began) * 1e3,
+        response_length=0,
+        exception=failure,
+        context={},
+    )
     if failure:
         visitor.sleep(AFTER_FAILURE)
+
+
+class Request:
+    """A request that is sent by hand: its connection, its head, and what became of it."""
+
+    def __init__(self, connection: socket.socket, head: bytes, span: tracing.MaybeSpan) -> None:
+        self.connection = connection
+        self.head = head
+        self._span = span
+
+    def answered(self) -> None:
+        """Read the answer to its end. Raises OSError if that is no answer of success."""
+        head = self.connection.recv(65_536)
+        while self.connection.recv(65_536):
+            pass
+        status = head.partition(b"\r\n")[0].partition(b" ")[2][:3]
+        tracing.answered(self._span, int(status) if status.isdigit() else 0)
+        if status != b"200":
+            raise OSError(f"expected an answer of 200, got {head[:40]!r}")
+
+    def given_up(self) -> None:
+        """Reset the connection when it is closed: nobody waits for the answer."""
+        linger = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        tracing.answered(self._span, 0)
+
+
+@contextmanager
+def asking(
+    visitor: Any,
+    name: str,
+    method: str,
+    path: str,
+    more: dict[str, str] | None = None,
+    window: int = 0,
+) -> Iterator[Request]:
+    """Connect and give what is to be sent, with the traceparent of a span of the client's side."""
+    headers = {"Host": host(visitor)[0], **(more or {})}
+    with (
+        connected(visitor, name, window) as connection,
+        tracing.client_span(method, path.partition("?")[0], headers) as span,
+    ):
+        lines = [f"{method} {path} HTTP/1.1", *(f"{key}: {is_}" for key, is_ in headers.items())]
+        head = "".join(f"{line}\r\n" for line in [*lines, ""])
+        yield Request(connection, head.encode(), span)
 
 
 def trickle(visitor: Any, connection: socket.socket, data: bytes, seconds: float) -> None:
@@ -157,15 +203,6 @@ def trickle(visitor: Any, connection: socket.socket, data: bytes, seconds: float
         visitor.sleep(seconds / PIECES)
 
 
-def expect_answer(connection: socket.socket) -> None:
-    """Read to the end. Raises OSError if that is no answer of success."""
-    head = connection.recv(65_536)
-    while connection.recv(65_536):
-        pass
-    if b" 200 " not in head.partition(b"\r\n")[0]:
-        raise OSError(f"expected an answer of 200, got {head[:40]!r}")
-
-
 MIX = {
     steady: 20,
     idle: 2,
@@ -174,15 +211,17 @@ MIX = {
     upload: 2,
     reset: 1,
     failing: 1,
+    over_tls: 2,
+    silent_tls: 1,
 }
 """What the visitors of the mixed scenario are, and how many of each."""
-_mix = itertools.cycle(
-    random.Random(1).sample(  # noqa: S311 - shuffled, and the same each time
-        list(MIX), sum(MIX.values()), counts=list(MIX.values())
-    )
+TLS = frozenset({over_tls, silent_tls})
+"""Those of the mix who go to the server with TLS."""
+_mix = random.Random(1).sample(  # noqa: S311 - shuffled, and the same each time
+    list(MIX), sum(MIX.values()), counts=list(MIX.values())
 )
 
 
-def mixed() -> Callable[[Any], None]:
-    """Return what the next visitor of the mixed scenario is."""
-    return next(_mix)
+def mixed(number: int) -> Callable[[Any], None]:
+    """Return what a visitor of the mixed scenario is, by its number in the run."""
+    return _mix[number % len(_mix)]

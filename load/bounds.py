@@ -28,9 +28,12 @@ def check(host: str | None, users: int = 0) -> None:
             "COMPOSE in load/bounds.py."
         )
     if users > MOST_USERS:
-        raise Refused(
-            f"{users} users are more than the {MOST_USERS} of MOST_USERS in load/bounds.py"
-        )
+        raise Refused(too_many(users))
+
+
+def too_many(users: int) -> str:
+    """Return what is said of more clients than there may be."""
+    return f"{users} users are more than the {MOST_USERS} of MOST_USERS in load/bounds.py"
 
 
 def _loopback(name: str) -> bool:

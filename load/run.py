@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import bounds
-from scenarios import SCENARIOS, Scenario
+from scenarios import PORTS, SCENARIOS, Scenario
 
 LOCUSTFILE = Path(__file__).resolve().parent / "locustfile.py"
 
@@ -26,38 +26,40 @@ def command(name: str, scenario: Scenario, host: str, *more: str) -> list[str]:
     ]
 
 
+def here(service: str) -> str:
+    """Return where a service of deploy/compose.yaml is published on this machine."""
+    return f"{'https' if service == 'app-tls' else 'http'}://127.0.0.1:{PORTS[service]}"
+
+
 def main(arguments: list[str]) -> int:
     """Do what the command line says; return the exit status."""
     more = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scenario", nargs="?", choices=[*SCENARIOS])
     parser.add_argument("--host", help="default: the scenario's service at its port of 127.0.0.1")
+    parser.add_argument("--tls-host", help="the server with TLS, where a scenario loads two")
     chosen = parser.parse_args(arguments[: len(arguments) - len(more) - bool(more)])
     if chosen.scenario is None:
         for name, scenario in SCENARIOS.items():
             print(f"{name:13} {scenario.what}")
         return 0
     scenario = SCENARIOS[chosen.scenario]
-    scheme = "https" if scenario.service == "app-tls" else "http"
-    host = chosen.host or f"{scheme}://127.0.0.1:{scenario.port}"
+    host = chosen.host or here(scenario.service)
+    tls_host = chosen.tls_host or here("app-tls")
     try:
         bounds.check(host, scenario.users)
+        bounds.check(tls_host)
     except bounds.Refused as why:
         print(f"Refused: {why}", file=sys.stderr)
         return 2
     print(f"{chosen.scenario} on {host}: {scenario.what} The dashboards must show:")
     for shown in scenario.shows:
-        which = f" ({', '.join(shown.series.values())})" if shown.series else ""
-        limits = [
-            f"{word} {value:g}"
-            for word, value in (("at least", shown.at_least), ("at most", shown.at_most))
-            if value is not None
-        ]
-        print(f"  {shown.dashboard}: {shown.panel}{which}: {', '.join(limits)} - {shown.why}")
+        print(f"  {shown.dashboard}: {shown.what}: {shown.limits} - {shown.why}")
     for alert in scenario.alerts:
         print(f"  alert: {alert}")
     sys.stdout.flush()
-    return subprocess.run(command(chosen.scenario, scenario, host, *more), check=False).returncode
+    words = command(chosen.scenario, scenario, host, f"--tls-host={tls_host}", *more)
+    return subprocess.run(words, check=False).returncode
 
 
 if __name__ == "__main__":

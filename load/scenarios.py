@@ -13,6 +13,8 @@ from typing import Any
 
 import behaviours
 
+PORTS = {"app": 8000, "app-inline": 8001, "app-tls": 8443}
+"""The services of deploy/compose.yaml that are loaded, and where they listen."""
 BACKLOG = 128
 """The queue's limit in werkzeug; the kernel lets one more in."""
 
@@ -21,7 +23,8 @@ BACKLOG = 128
 class Shown:
     """What a panel shows at the end of a scenario: its largest value is within the bounds.
 
-    `series` chooses among the panel's series by label=value. `why` says where a number comes from.
+    `series` chooses among the panel's series by label=value, `query` among its queries. `why` says
+    where a number comes from. `service` is where to look, if not at the one that is loaded.
     """
 
     dashboard: str
@@ -31,11 +34,24 @@ class Shown:
     at_most: float | None = None
     series: dict[str, str] = field(default_factory=dict)
     query: str = "A"
+    service: str | None = None
+
+    @property
+    def what(self) -> str:
+        """The panel, and which of its series if not all."""
+        chosen = [*self.series.values(), *([f"of {self.service}"] if self.service else [])]
+        return self.panel + (f" ({', '.join(chosen)})" if chosen else "")
+
+    @property
+    def limits(self) -> str:
+        """The bounds, in words."""
+        pairs = (("at least", self.at_least), ("at most", self.at_most))
+        return ", ".join(f"{word} {value:g}" for word, value in pairs if value is not None)
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """Clients, whom they load (a service of deploy/compose.yaml and its port), what is then seen.
+    """Clients, which service of deploy/compose.yaml they load, what is then seen.
 
     `behaviour` is None where each client chooses its own. Times are in seconds, `spawn_rate` in
     clients per second. `alerts` are those of deploy/prometheus/rules that fire.
@@ -44,7 +60,6 @@ class Scenario:
     what: str
     behaviour: Callable[[Any], None] | None
     service: str
-    port: int
     users: int
     spawn_rate: float
     run_time: int
@@ -61,7 +76,7 @@ SCENARIOS = {
     "shoppers": Scenario(
         "People who want little, and now and then a report of 0.4 s, on a server of one thread.",
         behaviours.shopper,
-        *("app-inline", 8001, 20, 20, 30, 0.5),
+        *("app-inline", 20, 20, 30, 0.5),
         (
             Shown(
                 "accept-loop",
@@ -76,19 +91,34 @@ SCENARIOS = {
     "steady": Scenario(
         "Ten clients, each asks twice a second for something cheap, on a server with threads.",
         behaviours.steady,
-        *("app", 8000, 10, 10, 30, 0.5),
+        *("app", 10, 10, 30, 0.5),
         (
             Shown("requests", "Requests", "10 clients / (0.5 s + some ms) = 19 a second", 14, 21),
             Shown("requests", "Failed", "nothing fails", at_most=0),
             Shown("accept-loop", "Loop busy", "an accept costs about a millisecond", at_most=0.5),
-            Shown("accept-loop", "Wait, 1 in 100", "nobody holds the loop", at_most=0.05),
+            Shown(
+                "accept-loop",
+                "Wait for accept()",
+                "half are taken at once, whatever else the machine does",
+                at_most=0.01,
+            ),
+            *(
+                Shown(
+                    "accept-loop",
+                    "Who was waited for, in this range",
+                    "the loop serves nobody itself",
+                    at_most=0,
+                    series={CULPRIT: culprit},
+                )
+                for culprit in ("inline", "tls_handshake")
+            ),
             Shown("accept-loop", "Dropped", "the queue is never full", at_most=0),
         ),
     ),
     "ramp": Scenario(
         "One shopper more each second, until a server of one thread is all that they wait for.",
         behaviours.shopper,
-        *("app-inline", 8001, 40, 1, 45, 0.2),
+        *("app-inline", 40, 1, 45, 0.2),
         (
             Shown(
                 "accept-loop",
@@ -109,7 +139,7 @@ SCENARIOS = {
     "burst": Scenario(
         f"Two hundred at once on a server of one thread that is held for {behaviours.HOLD:.0f} s.",
         behaviours.burst,
-        *("app-inline", 8001, 200, 200, 25, 0),
+        *("app-inline", 200, 200, 25, 0),
         (
             Shown(
                 "accept-loop",
@@ -135,7 +165,7 @@ SCENARIOS = {
     "idle": Scenario(
         "Browsers that connect ahead of time and say nothing, on a server with threads.",
         behaviours.idle,
-        *("app", 8000, 20, 20, 20, 0),
+        *("app", 20, 20, 20, 0),
         (
             Shown(
                 "connections",
@@ -156,7 +186,7 @@ SCENARIOS = {
     "slow-heads": Scenario(
         "Heads that come a few bytes at a time, on a server with threads.",
         behaviours.slow_head,
-        *("app", 8000, 20, 20, 20, 0),
+        *("app", 20, 20, 20, 0),
         (
             Shown(
                 "connections",
@@ -177,7 +207,7 @@ SCENARIOS = {
     "slow-readers": Scenario(
         "Clients that ask for 16 MiB and begin to read after 3 s, on a server with threads.",
         behaviours.slow_reader,
-        *("app", 8000, 10, 10, 20, 0),
+        *("app", 10, 10, 20, 0),
         (
             Shown(
                 "connections",
@@ -198,7 +228,7 @@ SCENARIOS = {
     "uploads": Scenario(
         "Bodies of 64 KiB that take 2 s to come, on a server with threads.",
         behaviours.upload,
-        *("app", 8000, 10, 10, 20, 0),
+        *("app", 10, 10, 20, 0),
         (
             Shown(
                 "requests",
@@ -219,7 +249,7 @@ SCENARIOS = {
     "resets": Scenario(
         "Clients that reset the connection while the view works, on a server with threads.",
         behaviours.reset,
-        *("app", 8000, 10, 10, 20, 0.3),
+        *("app", 10, 10, 20, 0.3),
         (
             Shown(
                 "connections",
@@ -233,7 +263,7 @@ SCENARIOS = {
     "silent-tls": Scenario(
         "Clients that connect and do not shake hands, on a server with TLS and threads.",
         behaviours.silent_tls,
-        *("app-tls", 8443, 6, 6, 30, 0),
+        *("app-tls", 6, 6, 30, 0),
         (
             Shown(
                 "accept-loop",
@@ -252,18 +282,28 @@ SCENARIOS = {
         ("TcpwatchAcceptLoopBlocked",),
     ),
     "mixed": Scenario(
-        "A little of all of it but for TLS, on a server with threads.",
+        "A little of all of it: on a server with threads, and on one with TLS, which a client that "
+        "does not shake hands holds.",
         None,
-        *("app", 8000, 28, 28, 30, 0.5),
+        *("app", 31, 31, 30, 0.5),
         (
             Shown(
                 "connections",
                 "Outcomes, in this range",
-                "20 of 28 ask twice a second for 30 s",
+                "20 of 31 ask twice a second for 30 s",
                 at_least=400,
                 series={OUTCOME: "completed"},
             ),
             Shown("accept-loop", "Dropped", "threads take everybody at once", at_most=0),
+            Shown(
+                "accept-loop",
+                "Who was waited for, in this range",
+                f"of 2.5 s one client is silent for {behaviours.TLS_SILENCE:.0f} s, and the two "
+                "who shake hands wait: 1.6 in each of 30 s, less what they rest",
+                at_least=15,
+                series={CULPRIT: "tls_handshake"},
+                service="app-tls",
+            ),
         ),
     ),
 }

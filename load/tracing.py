@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
 from opentelemetry import propagate
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -17,6 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
 
+MaybeSpan: TypeAlias = "Span | None"
 _provider: TracerProvider | None = None
 
 
@@ -36,7 +38,7 @@ def stop() -> None:
 
 
 @contextmanager
-def client_span(method: str, name: str, headers: dict[str, str]) -> Iterator[Span | None]:
+def client_span(method: str, name: str, headers: dict[str, str]) -> Iterator[MaybeSpan]:
     """Make the span of one request, and put its traceparent into the headers."""
     if _provider is None:
         yield None
@@ -55,11 +57,13 @@ def client_span(method: str, name: str, headers: dict[str, str]) -> Iterator[Spa
         span.end()
 
 
-def answered(span: Span | None, status: int) -> None:
-    """Note the answer; Locust's 0 is none."""
+def answered(span: MaybeSpan, status: int) -> None:
+    """Note the answer; 0, as in Locust, is none."""
     if span is None:
         return
     if status:
         span.set_attribute("http.response.status_code", status)
     if not status or status >= 400:
+        # Values of error.type by the semantic convention for HTTP spans.
+        span.set_attribute("error.type", str(status or "_OTHER"))
         span.set_status(Status(StatusCode.ERROR))

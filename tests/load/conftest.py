@@ -12,7 +12,7 @@ from stack.running import Stack
 
 
 @pytest.fixture(scope="session")
-def locust() -> None:
+def locust_there() -> None:
     """Skip where Locust is missing. It is not imported: it would patch the sockets of the tests."""
     if importlib.util.find_spec("locust") is None:
         pytest.skip("Locust is not installed (make stack-test installs it)")

@@ -13,7 +13,7 @@ from scenarios import SCENARIOS
 from stack import compose, programs, prometheus
 from stack.running import Stack
 
-pytestmark = [pytest.mark.timeout(200), pytest.mark.usefixtures("locust")]
+pytestmark = [pytest.mark.timeout(200), pytest.mark.usefixtures("locust_there")]
 DESCRIPTORS = 48
 FEW = f"""
 import resource, runpy

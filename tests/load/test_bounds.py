@@ -39,7 +39,7 @@ def test_too_many_are_refused() -> None:
         bounds.check("http://127.0.0.1", bounds.MOST_USERS + 1)
 
 
-def test_locust_itself_refuses_with_a_sentence(locust: None) -> None:
+def test_locust_itself_refuses_with_a_sentence(locust_there: None) -> None:
     """Also without run.py: nothing is sent, the exit status is not 0."""
     done = subprocess.run(
         [*COMMAND, "--host=http://192.0.2.1:8000", "--users=1", "--run-time=30s", "--json"],

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 import run
-from scenarios import SCENARIOS, Scenario, Shown
+from scenarios import PORTS, SCENARIOS, Scenario, Shown
 from stack import jaeger, prometheus
 from stack.running import Stack
 from tests.dashboards import asked
 
-pytestmark = [pytest.mark.timeout(150), pytest.mark.usefixtures("locust")]
+pytestmark = [pytest.mark.timeout(150), pytest.mark.usefixtures("locust_there")]
 LOG = logging.getLogger(__name__)
 NAMES = {"app": "shop", "app-inline": "shop-inline", "app-tls": "shop-tls"}
 """service.name by the service of deploy/compose.yaml."""
@@ -69,11 +69,12 @@ def done() -> dict[str, Ran]:
 def load(stack: Stack, name: str) -> Ran:
     """Run a scenario at its own size; its client spans go to the Collector."""
     scenario = SCENARIOS[name]
-    scheme = "https" if scenario.service == "app-tls" else "http"
-    host = f"{scheme}://{stack.address(scenario.service, scenario.port)}"
+    tls_host = f"https://{stack.address('app-tls', PORTS['app-tls'])}"
+    host = f"http://{stack.address(scenario.service, PORTS[scenario.service])}"
+    host = tls_host if scenario.service == "app-tls" else host
     began = time.time()
     ended = subprocess.run(
-        run.command(name, scenario, host, "--skip-log"),
+        run.command(name, scenario, host, f"--tls-host={tls_host}", "--skip-log"),
         env={
             **os.environ,
             "OTEL_EXPORTER_OTLP_ENDPOINT": stack.otlp,
