@@ -18,16 +18,6 @@ LIMIT = queries.select(metric(names.M_QUEUE_LIMIT))
 STATE = "{{" + label(names.LOOP_STATE) + "}}"
 CULPRIT = "{{" + label(names.BLOCKED_BY_ACTIVITY) + "}}"
 INSTANCE = "{{service_instance_id}} :{{" + label(names.SERVER_PORT) + "}}"
-CULPRITS = (
-    names.LOOP_INLINE,
-    names.LOOP_TLS_HANDSHAKE,
-    names.BLAME_CONVOY,
-    names.BLAME_FORK_LIMIT,
-    names.BLAME_ACCEPT_ERROR,
-    names.BLAME_SCHEDULER,
-    names.LOOP_DISPATCH,
-    names.LOOP_SERVICE,
-)
 HOW = """
 The accept loop takes connections from the kernel's queue one at a time. **While it does anything else, everybody waits**, and no span of the application shows it.
 
@@ -40,7 +30,7 @@ The accept loop takes connections from the kernel's queue one at a time. **While
 
 def culprit() -> Any:
     """The choice of whose victims the list of traces shows."""
-    return dashboards.CustomVariable("culprit").label("Culprit").values(",".join(CULPRITS))
+    return dashboards.CustomVariable("culprit").label("Culprit").values(",".join(names.CULPRITS))
 
 
 def build() -> Any:

@@ -61,6 +61,16 @@ BLAME_FORK_LIMIT: Final = "fork_limit"
 BLAME_ACCEPT_ERROR: Final = "accept_error"
 BLAME_SCHEDULER: Final = "scheduler"
 BLAME_CONVOY: Final = "convoy"
+CULPRITS: Final = (
+    LOOP_INLINE,
+    LOOP_TLS_HANDSHAKE,
+    BLAME_CONVOY,
+    BLAME_FORK_LIMIT,
+    BLAME_ACCEPT_ERROR,
+    BLAME_SCHEDULER,
+    LOOP_DISPATCH,
+    LOOP_SERVICE,
+)
 
 # Outcomes (docs/telemetry.md § 4).
 CLIENT_GONE_IN_QUEUE: Final = "client_gone_in_queue"
@@ -84,6 +94,7 @@ STALL_OVER: Final = "over"
 KEPT_SLOW: Final = "slow"
 KEPT_FAILED: Final = "failed"
 KEPT_BLOCKING: Final = "blocking"
+KEPT_REASONS: Final = (KEPT_SLOW, KEPT_FAILED, KEPT_BLOCKING)
 
 # Span names.
 SPAN_TCP: Final = "tcp.connection"

@@ -6,13 +6,13 @@ import time
 
 import pytest
 
+from tcpwatch import names
 from tests.contract import METRICS
 from tests.live.conftest import Start
 from tests.live.seen import Seen
 from tests.live.wire import local_port, read_all, request_bytes
 
 CONDITIONAL = {
-    "tcpwatch.connection.kept": "only when something was kept",
     "tcpwatch.accept.errors": "only when accept failed",
     "tcpwatch.self.dropped": "only when something was dropped",
     "tcpwatch.self.errors": "only when something of ours failed",
@@ -26,6 +26,7 @@ EXTRA = {
     "tcpwatch.connection.phase.duration": {"tcpwatch.phase.name"},
     "tcpwatch.accept_loop.time": {"tcpwatch.loop.state"},
     "tcpwatch.accept_loop.blocked_time": {"tcpwatch.blocked_by.activity"},
+    "tcpwatch.connection.kept": {"tcpwatch.kept.reason"},
     "tcpwatch.handler.active": {"tcpwatch.dispatch"},
 }
 FORBIDDEN = {
@@ -128,6 +129,24 @@ def test_blocked_time_names_the_culprit(busy: Seen) -> None:
     inline = {"tcpwatch__blocked_by__activity": "inline"}
     busy.wait(blocked, lambda now: now.total(blocked, **inline) > 0.8)
     assert busy.total(blocked) < 1.3
+
+
+@pytest.mark.parametrize("dispatch", ["inline", "thread", "process"])
+def test_what_is_known_beforehand_is_counted_from_0(
+    start: Start, seen: Seen, dispatch: str
+) -> None:
+    """Before anybody waits or is kept each culprit and reason is there, so the first is growth."""
+    server = start("--dispatch", dispatch)
+    server.get("/")
+    seen.wait_connections(1)
+    for name, attribute, wanted in (
+        ("tcpwatch.accept_loop.blocked_time", "tcpwatch.blocked_by.activity", names.CULPRITS),
+        ("tcpwatch.connection.kept", "tcpwatch.kept.reason", names.KEPT_REASONS),
+    ):
+        seen.wait(name, lambda now, name=name: now.points(name))
+        counted = {point.attributes[attribute]: point.value for point in seen.points(name)}
+        assert set(counted) == set(wanted)
+        assert not any(count for what, count in counted.items() if what != names.BLAME_SCHEDULER)
 
 
 def test_the_loops_time_adds_up(start: Start, seen: Seen) -> None:

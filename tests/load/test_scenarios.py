@@ -105,7 +105,7 @@ def largest(stack: Stack, ran: Ran, shown: Shown) -> float | None:
     ]
     seconds = int(time.time() - ran.began)
     chosen = {
-        "service": NAMES[ran.scenario.service],
+        "service": NAMES[shown.service or ran.scenario.service],
         "__rate_interval": f"{RATE}s",
         "__range": f"{seconds}s",
     }

@@ -1,4 +1,8 @@
-"""Counters and gauges, read from the hub's integers when somebody collects them."""
+"""Counters and gauges, read from the hub's integers when somebody collects them.
+
+A counter whose attributes are known beforehand begins at 0: a back end takes the growth of what it
+has seen, and would miss all that a series begins with.
+"""
 
 from __future__ import annotations
 
@@ -81,9 +85,9 @@ class Observables:
 
     def _kept(self) -> Iterable[Observation]:
         return self._sum(
-            (loop, {names.KEPT_REASON: reason}, count)
+            (loop, {names.KEPT_REASON: reason}, loop.kept[reason])
             for loop in self._hub.all_loops()
-            for reason, count in list(loop.kept.items())
+            for reason in names.KEPT_REASONS
         )
 
     def _drops(self) -> Iterable[Observation]:
@@ -109,9 +113,10 @@ class Observables:
 
     def _blocked_time(self) -> Iterable[Observation]:
         return self._sum(
-            (loop, {names.BLOCKED_BY_ACTIVITY: activity}, spent / 1e9)
+            (loop, {names.BLOCKED_BY_ACTIVITY: culprit}, loop.blocked_ns[culprit] / 1e9)
             for loop in self._hub.all_loops()
-            for activity, spent in list(loop.blocked_ns.items())
+            if loop.depth is not None or loop.blocked_ns  # else the kernel tells of no wait
+            for culprit in names.CULPRITS
         )
 
     def _self_time(self) -> Iterable[Observation]:
