@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import subprocess
 from collections.abc import Iterator
 
@@ -10,41 +11,30 @@ import pytest
 
 import run
 from scenarios import SCENARIOS
-from stack import compose, programs, prometheus
+from stack import programs, prometheus
 from stack.running import Stack
+from tests.load import odd
 
 pytestmark = [pytest.mark.timeout(200), pytest.mark.usefixtures("locust_there")]
-DESCRIPTORS = 48
-FEW = f"""
-import resource, runpy
-resource.setrlimit(resource.RLIMIT_NOFILE, ({DESCRIPTORS}, {DESCRIPTORS}))
-runpy.run_path("shop.py", run_name="__main__")
-"""
 PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")
-def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A sample server that may open few files, and what its metrics need."""
+def odds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The servers with something wrong, and what their telemetry needs."""
     if missing := programs.missing():
         pytest.skip(f"not built: {', '.join(missing)} (make stack-test builds them; it needs Go)")
-    app = compose.services()["app"]
-    server = dataclasses.replace(
-        app,
-        name="app-few",
-        command=["python", "-c", FEW, "--listen", "0.0.0.0:8000"],
-        environment={**app.environment, "OTEL_SERVICE_NAME": "shop-few"},
-    )
     folder = tmp_path_factory.mktemp("stack")
-    with Stack(folder, "jaeger", "prometheus", "collector", others=[server]) as running:
+    others = [odd.impatient(folder), *odd.servers()]
+    with Stack(folder, "jaeger", "prometheus", others=others) as running:
         yield running
 
 
-def load(stack: Stack, name: str, users: int, seconds: int) -> None:
+def load(stack: Stack, name: str, server: str, users: int, seconds: int) -> None:
     """Run a scenario at another size than its own."""
     scenario = dataclasses.replace(SCENARIOS[name], users=users, spawn_rate=users, run_time=seconds)
     done = subprocess.run(
-        run.command(name, scenario, stack.url("app-few", 8000), "--skip-log"),
+        run.command(name, scenario, stack.url(f"app-{server}", 8000), "--skip-log"),
         capture_output=True,
         text=True,
         check=False,
@@ -52,23 +42,53 @@ def load(stack: Stack, name: str, users: int, seconds: int) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def rings(stack: Stack, alert: str) -> dict[str, str]:
-    """Wait until an alert fires for the server; return its labels."""
-    query = f'ALERTS{{alertstate="firing",alertname="{alert}",service_name="shop-few"}}'
+def rings(stack: Stack, alert: str, **of: str) -> dict[str, str]:
+    """Wait until an alert fires; return its labels."""
+    labels = {"alertstate": "firing", "alertname": alert, **of}
+    query = f"ALERTS{{{','.join(f'{key}={value!r}' for key, value in labels.items())}}}"
     found = prometheus.wait(stack.prometheus, query, bool, PATIENCE)
     assert found, f"{alert} did not fire in {PATIENCE} s"
     return found[0][0]
 
 
-def test_a_server_out_of_descriptors(few: Stack) -> None:
+def test_a_server_out_of_descriptors(odds: Stack) -> None:
     """More silent browsers than it may open files: accept() fails, the alert says why."""
-    load(few, "idle", users=2 * DESCRIPTORS, seconds=8)
-    assert rings(few, "TcpwatchDescriptorsExhausted")["error_type"] == "EMFILE"
+    load(odds, "idle", "few", users=2 * odd.DESCRIPTORS, seconds=8)
+    of = rings(odds, "TcpwatchDescriptorsExhausted", service_name="shop-few")
+    assert of["error_type"] == "EMFILE"
 
 
-def test_spans_that_could_not_be_sent(few: Stack) -> None:
+def test_a_listener_that_was_shut_down(odds: Stack) -> None:
+    """accept() fails though nobody has come, which socketserver tells nobody."""
+    odds.processes["app-deaf"].send_signal(signal.SIGUSR1)
+    of = rings(odds, "TcpwatchAcceptErrors", service_name="shop-deaf")
+    odds.kill("app-deaf")  # it spins
+    assert of["error_type"] == "EINVAL"
+
+
+def test_records_that_could_not_wait(odds: Stack) -> None:
+    """With room for one record in the queue some are lost, and counted."""
+    load(odds, "steady", "hasty", users=20, seconds=4)
+    of = rings(odds, "TcpwatchTelemetryDropped", service_name="shop-hasty")
+    assert of["tcpwatch_reason"] == "queue_full"
+
+
+def test_a_server_that_leaks_descriptors(odds: Stack) -> None:
+    """Before the limit is reached somebody is told; it lasts since the server began."""
+    rings(odds, "TcpwatchDescriptorsNearlyExhausted", service_name="shop-leaky")
+
+
+def test_spans_that_jaeger_did_not_take(odds: Stack) -> None:
+    """Jaeger is away for longer than the Collector tries."""
+    odds.kill("jaeger")
+    load(odds, "steady", "few", users=4, seconds=12)
+    assert rings(odds, "TcpwatchSpansLostInCollector", job="collector")
+    odds.start("jaeger")
+
+
+def test_spans_that_could_not_be_sent(odds: Stack) -> None:
     """The Collector is away for longer than the SDK waits: when it is back, the alert says so."""
-    few.kill("collector")
-    load(few, "steady", users=4, seconds=20)
-    few.start("collector")
-    assert rings(few, "TcpwatchSpansLostInSdk")["error_type"]
+    odds.kill("collector")
+    load(odds, "steady", "few", users=4, seconds=20)
+    odds.start("collector")
+    assert rings(odds, "TcpwatchSpansLostInSdk", service_name="shop-few")["error_type"]

@@ -1,0 +1,75 @@
+"""The sample server with something wrong, and a Collector that tries once."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from stack import compose
+from stack.compose import Service
+
+DESCRIPTORS = 48
+START = """
+runpy.run_path("shop.py", run_name="__main__")
+"""
+FEW = f"""
+import resource, runpy
+resource.setrlimit(resource.RLIMIT_NOFILE, ({DESCRIPTORS}, {DESCRIPTORS}))
+{START}"""
+"""It may open few files."""
+LEAKY = f"""
+import os, resource, runpy
+resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+held = [os.open(os.devnull, os.O_RDONLY) for _ in range(850)]
+{START}"""
+"""It has opened more files than it should, below the usual limit."""
+DEAF = """
+import signal, socket, sys
+from werkzeug.serving import make_server
+import tcpwatch
+from shop import app
+tcpwatch.install()
+host, _, port = sys.argv[-1].rpartition(":")
+server = make_server(host, int(port), app, threaded=True)
+signal.signal(signal.SIGUSR1, lambda *_: server.socket.shutdown(socket.SHUT_RDWR))
+server.serve_forever()
+"""
+"""Told by SIGUSR1, it shuts its listener down, as a child does that tidies up what it inherited:
+from then on accept() fails with EINVAL (accept(2)), at once, again and again."""
+
+
+def servers() -> list[Service]:
+    """Return the servers: few, leaky, deaf, and one whose queue of records is tiny."""
+    return [
+        _server("few", FEW),
+        _server("leaky", LEAKY, TCPWATCH_PROCESS_CONNECTIONS="on", OTEL_TRACES_SAMPLER="always_off"),
+        _server("deaf", DEAF),
+        _server("hasty", f"import runpy\n{START}", TCPWATCH_QUEUE_SIZE="1"),
+    ]
+
+
+def _server(name: str, program: str, **settings: str) -> Service:
+    app = compose.services()["app"]
+    return dataclasses.replace(
+        app,
+        name=f"app-{name}",
+        command=["python", "-c", program, "--listen", "0.0.0.0:8000"],
+        environment={
+            **app.environment,
+            "OTEL_SERVICE_NAME": f"shop-{name}",
+            "OTEL_RESOURCE_ATTRIBUTES": f"service.instance.id=shop-{name}-1",
+            **settings,
+        },
+    )
+
+
+def impatient(folder: Path) -> Service:
+    """Return the Collector, made to try once what it else tries for minutes."""
+    collector = compose.services()["collector"]
+    more, mounted = folder / "impatient.yaml", "/etc/otelcol/impatient.yaml"
+    more.write_text("exporters: {otlp_grpc/jaeger: {retry_on_failure: {enabled: false}}}\n")
+    return dataclasses.replace(
+        collector,
+        command=[*collector.command, "--config", mounted],
+        binds={**collector.binds, mounted: more},
+    )
