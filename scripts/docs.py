@@ -38,6 +38,7 @@ from tcpwatch.settings import Settings
 from tcpwatch.view import glossary
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "load"))  # Locust's files are no package
 DOCUMENTS = (
     ROOT / "README.md",
     ROOT / "deploy" / "README.md",
@@ -310,8 +311,8 @@ SOURCES: dict[str, Source] = {
 def source(name: str) -> Source:
     """Return a block's source: `symptom: NAME` is probes.py's, `overhead: NAME` the benchmark's.
 
-    `sizing: NAME` is the stack's, `example: NAME` examples.py's, `help NAME` what a command says of
-    itself.
+    `sizing: NAME` is the stack's, `load: NAME` the scenarios', `example: NAME` examples.py's,
+    `help NAME` what a command says of itself.
     """
     kind, _, which = name.partition(": ")
     if name in SOURCES:
@@ -324,6 +325,10 @@ def source(name: str) -> Source:
         return Source(lambda: OVERHEAD[which](Results.load(ROOT / "docs" / "overhead.json")))
     if kind == "sizing":
         return Source(lambda: SIZING[which](Sizing.load()))
+    if kind == "load":
+        from described import BLOCKS as LOAD
+
+        return Source(LOAD[which])
     if kind == "symptom":
         return Source(lambda: symptom(which), measured=True)
     raise LookupError(f"nothing makes a block named {name!r}")

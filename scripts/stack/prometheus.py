@@ -13,9 +13,10 @@ Sample = tuple[dict[str, str], float]
 """Labels and value."""
 
 
-def query(base: str, expression: str) -> list[Sample]:
-    """Return the samples of an instant query."""
-    found = _get(base, "query", query=expression)["result"]
+def query(base: str, expression: str, at: float | None = None) -> list[Sample]:
+    """Return the samples of an instant query, now or at a moment of the wall clock."""
+    when = {} if at is None else {"time": at}
+    found = _get(base, "query", query=expression, **when)["result"]
     return [(sample["metric"], float(sample["value"][1])) for sample in found]
 
 

@@ -21,7 +21,7 @@ CHOSEN = {
     "$service": "shop",
     "$instance": ".*",
     "$listener": ".*",
-    "{$$__tags}": '{service_name="shop"}',
+    "{$$__tags}": '{service_name="$service"}',
 }
 """What Grafana puts in for its variables."""
 

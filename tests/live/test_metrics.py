@@ -132,21 +132,23 @@ def test_blocked_time_names_the_culprit(busy: Seen) -> None:
 
 
 @pytest.mark.parametrize("dispatch", ["inline", "thread", "process"])
+@pytest.mark.parametrize(
+    ("name", "attribute", "wanted"),
+    [
+        ("tcpwatch.accept_loop.blocked_time", "tcpwatch.blocked_by.activity", names.CULPRITS),
+        ("tcpwatch.connection.kept", "tcpwatch.kept.reason", names.KEPT_REASONS),
+    ],
+)
 def test_what_is_known_beforehand_is_counted_from_0(
-    start: Start, seen: Seen, dispatch: str
+    start: Start, seen: Seen, dispatch: str, name: str, attribute: str, wanted: tuple[str, ...]
 ) -> None:
     """Before anybody waits or is kept each culprit and reason is there, so the first is growth."""
     server = start("--dispatch", dispatch)
     server.get("/")
-    seen.wait_connections(1)
-    for name, attribute, wanted in (
-        ("tcpwatch.accept_loop.blocked_time", "tcpwatch.blocked_by.activity", names.CULPRITS),
-        ("tcpwatch.connection.kept", "tcpwatch.kept.reason", names.KEPT_REASONS),
-    ):
-        seen.wait(name, lambda now, name=name: now.points(name))
-        counted = {point.attributes[attribute]: point.value for point in seen.points(name)}
-        assert set(counted) == set(wanted)
-        assert not any(count for what, count in counted.items() if what != names.BLAME_SCHEDULER)
+    seen.wait(name, lambda now: now.points(name))
+    counted = {point.attributes[attribute]: point.value for point in seen.points(name)}
+    assert set(counted) == set(wanted)
+    assert not any(count for what, count in counted.items() if what != names.BLAME_SCHEDULER)
 
 
 def test_the_loops_time_adds_up(start: Start, seen: Seen) -> None:

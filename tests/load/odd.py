@@ -38,13 +38,19 @@ server.serve_forever()
 from then on accept() fails with EINVAL (accept(2)), at once, again and again."""
 
 
+TINY = {"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4"}
+"""Fewer spans than one connection has."""
+
+
 def servers() -> list[Service]:
-    """Return the servers: few, leaky, deaf, and one whose queue of records is tiny."""
+    """Return the servers: few, leaky, deaf, and hasty, whose queues are tiny."""
     return [
         _server("few", FEW),
-        _server("leaky", LEAKY, TCPWATCH_PROCESS_CONNECTIONS="on", OTEL_TRACES_SAMPLER="always_off"),
+        _server(
+            "leaky", LEAKY, TCPWATCH_PROCESS_CONNECTIONS="on", OTEL_TRACES_SAMPLER="always_off"
+        ),
         _server("deaf", DEAF),
-        _server("hasty", f"import runpy\n{START}", TCPWATCH_QUEUE_SIZE="1"),
+        _server("hasty", f"import runpy\n{START}", TCPWATCH_QUEUE_SIZE="1", **TINY),
     ]
 
 

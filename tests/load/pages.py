@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -74,36 +73,55 @@ class Page:
 
 
 @contextmanager
-def locust(folder: Path, host: str, *more: str, workers: int = 0, **said: Any) -> Iterator[Page]:
+def locust(folder: Path, host: str, *, workers: int = 0, **said: Any) -> Iterator[Page]:
     """Run Locust while the context lasts; `said` are values in load/bounds.py that are replaced."""
     locustfile = folder / "bounded.py"
     replaced = [f"bounds.{name} = {value!r}" for name, value in said.items()]
     path = f"sys.path.insert(0, {str(run.LOCUSTFILE.parent)!r})"
     lines = ["import sys", path, "import bounds", *replaced, "from locustfile import *", ""]
     locustfile.write_text("\n".join(lines))
-    port, log = free_port(set()), folder / "locust.log"
-    words = [sys.executable, "-m", "locust", f"--locustfile={locustfile}", f"--host={host}"]
-    words += ["--web-host=127.0.0.1", f"--web-port={port}", *more]
+    words = ["locust", f"--locustfile={locustfile}", f"--host={host}"]
     if workers:
-        between = free_port({port})
-        words += [f"--master-bind-port={between}", f"--master-port={between}"]
-        words += [f"--processes={workers}"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            words, env=os.environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
-    page = Page(f"http://127.0.0.1:{port}", log)
+        words += [f"--processes={workers}", *at_port("--master-port", "--master-bind-port")]
+    with running(folder, words, workers=workers) as page:
+        yield page
+
+
+@contextmanager
+def running(folder: Path, words: list[str], *others: list[str], workers: int) -> Iterator[Page]:
+    """Run a command of Locust's that has a page, and others, while the context lasts."""
+    [web] = at_port("--web-port")
+    commands = [[*words, "--web-host=127.0.0.1", web], *others]
+    page = Page(f"http://127.0.0.1:{web.partition('=')[2]}", folder / "locust.log")
+    with (folder / "locust.log").open("wb") as output:
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+            for command in commands
+        ]
     try:
         deadline = time.monotonic() + PATIENCE
         while not page.ready(workers):
-            assert process.poll() is None, page.log
+            assert processes[0].poll() is None, page.log
             assert time.monotonic() < deadline, page.log
             time.sleep(0.1)  # nothing tells when it listens
         yield page
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def at_port(*options: str) -> list[str]:
+    """Return options of Locust's with one and the same port, which is free."""
+    port = free_port(set())
+    return [f"{option}={port}" for option in options]

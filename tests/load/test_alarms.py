@@ -5,7 +5,11 @@ from __future__ import annotations
 import dataclasses
 import signal
 import subprocess
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -13,14 +17,28 @@ import run
 from scenarios import SCENARIOS
 from stack import programs, prometheus
 from stack.running import Stack
-from tests.load import odd
+from tests.load import meant, odd, showing
 
 pytestmark = [pytest.mark.timeout(200), pytest.mark.usefixtures("locust_there")]
 PATIENCE = 60.0
+SERVICES = {
+    meant.FEW: "shop-few",
+    meant.LEAKY: "shop-leaky",
+    meant.HASTY: "shop-hasty",
+    meant.JAEGER_AWAY: "shop-few",
+    meant.COLLECTOR_AWAY: "shop-few",
+}
+"""Whose telemetry is looked at, by what is wrong."""
 
 
 @pytest.fixture(scope="module")
-def odds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def began() -> float:
+    """When all this began, on the wall clock."""
+    return time.time()
+
+
+@pytest.fixture(scope="module")
+def odds(began: float, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The servers with something wrong, and what their telemetry needs."""
     if missing := programs.missing():
         pytest.skip(f"not built: {', '.join(missing)} (make stack-test builds them; it needs Go)")
@@ -75,6 +93,9 @@ def test_records_that_could_not_wait(odds: Stack) -> None:
 
 def test_a_server_that_leaks_descriptors(odds: Stack) -> None:
     """Before the limit is reached somebody is told; it lasts since the server began."""
+    for _ in range(3):  # nothing of this server is sampled: who fails is kept
+        with pytest.raises(urllib.error.HTTPError, match="500"):
+            urllib.request.urlopen(f"{odds.url('app-leaky', 8000)}/error", timeout=10)
     rings(odds, "TcpwatchDescriptorsNearlyExhausted", service_name="shop-leaky")
 
 
@@ -92,3 +113,12 @@ def test_spans_that_could_not_be_sent(odds: Stack) -> None:
     load(odds, "steady", "few", users=4, seconds=20)
     odds.start("collector")
     assert rings(odds, "TcpwatchSpansLostInSdk", service_name="shop-few")["error_type"]
+
+
+@pytest.mark.parametrize(("name", "dashboard", "place", "target"), meant.meant_for(*SERVICES))
+def test_a_panel_shows_something_of_what_is_wrong(
+    odds: Stack, began: float, name: str, dashboard: str, place: str, target: dict[str, Any]
+) -> None:
+    """Each query that is meant for one of these has returned more than nothing."""
+    found = showing.something(odds, target, SERVICES[name], began, time.time())
+    assert found, f"{dashboard}: {place}"

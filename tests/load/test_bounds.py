@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ import bounds
 import run
 import scenarios
 from tests.dashboards import asked
+from tests.load import meant
 
 COMMAND = (sys.executable, "-m", "locust", f"--locustfile={run.LOCUSTFILE}", "--headless")
 
@@ -75,3 +78,25 @@ def test_the_scenarios_can_be_read_by_a_machine() -> None:
         [sys.executable, scenarios.__file__], capture_output=True, text=True, check=True
     )
     assert set(json.loads(done.stdout)) == set(scenarios.SCENARIOS)
+
+
+def test_every_panel_is_meant_for_a_scenario() -> None:
+    """Each query of each panel is in the table, and the table names nothing else."""
+    known = {*scenarios.SCENARIOS, meant.FEW, meant.LEAKY, meant.HASTY}
+    known |= {meant.JAEGER_AWAY, meant.COLLECTOR_AWAY, meant.NOWHERE}
+    for dashboard, place, _ in meant.targets():
+        found = meant.scenarios_of(dashboard, place)
+        assert found, f"{dashboard}: {place}"
+        assert set(found) <= known, f"{dashboard}: {place}"
+    places = {(dashboard, place) for dashboard, place, _ in meant.targets()}
+    shown = places | {(dashboard, place.rpartition(" ")[0]) for dashboard, place in places}
+    assert {(dashboard, title) for dashboard, of in meant.MEANT.items() for title in of} <= shown
+    assert all(meant.meant_for(name) for name in scenarios.SCENARIOS)
+
+
+def test_every_alert_is_rung_on_the_real_programs() -> None:
+    """Each is stated by a scenario, or waited for in test_alarms.py."""
+    text = Path(__file__).with_name("test_alarms.py").read_text()
+    rung = set(re.findall(r'rings\(odds, "(\w+)"', text))
+    rung |= {alert for scenario in scenarios.SCENARIOS.values() for alert in scenario.alerts}
+    assert rung == {place for place, _ in asked.of_rules() if ":" not in place}

@@ -17,7 +17,8 @@ from opentelemetry.trace import SpanKind
 import behaviours
 import run
 from scenarios import SCENARIOS
-from tests.load.pages import locust
+from stack import compose, programs
+from tests.load.pages import at_port, locust, running
 from tests.load.recorder import Recorder, recording
 
 pytestmark = pytest.mark.usefixtures("locust_there")
@@ -76,6 +77,27 @@ def test_a_burst_is_held_up_by_one_in_each_run(tmp_path: Path, server: Recorder)
             page.wait(lambda page: len(server.asked) >= 6)
             assert Counter(server.paths()) == {"/report": 1, "/": 5}
             page.stop()
+
+
+def test_the_words_of_the_containers_make_a_page_with_a_worker(
+    tmp_path: Path, server: Recorder
+) -> None:
+    """What starts in compose.yaml starts here, but for addresses and places, and loads."""
+    if not programs.COMPOSE.there:
+        pytest.skip("not built: compose (make stack-test builds it; it needs Go)")
+    services = compose.services()
+    page, worker = services["locust"], services["locust-worker"]
+    place = str(page.binds["/load"])
+    master, master_host = at_port("--master-bind-port", "--master-port")
+    words = [word.replace("/load", place, 1) for word in page.command]
+    others = [word.replace("/load", place, 1) for word in worker.command]
+    others += ["--master-host=127.0.0.1", master_host]
+    words += [f"--host={server.url}", master]
+    with running(tmp_path, words, others, workers=1) as shown:
+        shown.begin(FEW, scenario="burst")
+        shown.wait(lambda page: len(server.asked) >= FEW)
+        shown.stop()
+    assert Counter(server.paths()) == {"/report": 1, "/": FEW - 1}
 
 
 def headless(scenario: str, host: str, users: int, seconds: int, *more: str) -> str:

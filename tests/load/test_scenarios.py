@@ -5,13 +5,10 @@ The very queries of the panels are asked of the real Prometheus, with what Grafa
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import subprocess
 import time
-import urllib.parse
-import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,33 +18,16 @@ import run
 from scenarios import PORTS, SCENARIOS, Scenario, Shown
 from stack import jaeger, prometheus
 from stack.running import Stack
-from tests.dashboards import asked
+from tests.load import meant, showing
 
 pytestmark = [pytest.mark.timeout(150), pytest.mark.usefixtures("locust_there")]
 LOG = logging.getLogger(__name__)
 NAMES = {"app": "shop", "app-inline": "shop-inline", "app-tls": "shop-tls"}
 """service.name by the service of deploy/compose.yaml."""
-CHOSEN = {"$culprit": "inline", "$status": "500"}
-"""What is chosen above the lists of traces."""
-RATE = 20
-"""Seconds of $__rate_interval: Grafana takes four times the interval of export."""
 EXPORTED = 12.0
 """Seconds in which what happened is stored: an export, a batch, an evaluation."""
 ORDER = ["steady", *(name for name in SCENARIOS if name != "steady")]
 """Steady load first, before anything is there that might ring an alarm."""
-QUIET = {
-    "TCP connections of the process, by state": "off by default",
-    "Kept traces": "nothing is sampled away, so nothing is kept against it",
-    "Kept though not sampled": "the same",
-    "Lost in tcpwatch": "nothing is lost",
-    "Records lost in tcpwatch": "nothing is lost",
-    "Errors in tcpwatch": "there are none",
-    "Spans lost: SDK queue": "nothing is lost",
-    "Spans lost: sending": "nothing is lost",
-    "Spans lost on the way": "nothing is lost",
-    "Phase handle": "these servers speak HTTP",
-}
-"""Panels that show nothing in any scenario, and why."""
 
 
 @dataclass
@@ -58,6 +38,8 @@ class Ran:
     scenario: Scenario
     began: float
     over: float
+    looked_at: float = 0.0
+    """When its dashboards had been looked at; what came later is the next one's."""
 
 
 @pytest.fixture(scope="module")
@@ -88,35 +70,16 @@ def load(stack: Stack, name: str) -> Ran:
     return Ran(name, scenario, began, time.time())
 
 
-def panel(dashboard: str, title: str) -> dict[str, Any]:
-    """Return a panel by its title."""
-    path = next(path for path in asked.DASHBOARDS if path.stem == dashboard)
-    [found] = [panel for panel in asked.page(path)["panels"] if panel["title"] == title]
-    assert isinstance(found, dict)
-    return found
-
-
 def largest(stack: Stack, ran: Ran, shown: Shown) -> float | None:
     """Return the largest value that a panel showed from the scenario's begin until now."""
     [query] = [
         target["expr"]
-        for target in panel(shown.dashboard, shown.panel)["targets"]
-        if target["refId"] == shown.query
+        for dashboard, place, target in meant.targets()
+        if (dashboard, place) == (shown.dashboard, f"{shown.panel} {shown.query}")
     ]
-    seconds = int(time.time() - ran.began)
-    chosen = {
-        "service": NAMES[shown.service or ran.scenario.service],
-        "__rate_interval": f"{RATE}s",
-        "__range": f"{seconds}s",
-    }
-    expression = asked.choose(query, **chosen)
-    if "$__range" not in query:
-        expression = f"max_over_time(({expression})[{seconds}s:1s])"
-    values = [
-        value
-        for labels, value in prometheus.query(stack.prometheus, expression)
-        if shown.series.items() <= labels.items() and value == value  # not NaN: 0 / 0  # noqa: PLR0124
-    ]
+    service = NAMES[shown.service or ran.scenario.service]
+    found = showing.most(stack, query, service, ran.began, time.time())
+    values = [value for labels, value in found if shown.series.items() <= labels.items()]
     return max(values, default=None)
 
 
@@ -151,6 +114,7 @@ def test_the_dashboards_show_what_a_scenario_states(
         if not wrong:
             break
         time.sleep(1)  # nobody tells when a sample is stored
+    ran.looked_at = time.time()
     for shown in ran.scenario.shows:
         LOG.info("%s: %s %s %s", name, shown.panel, shown.series, largest(stack, ran, shown))
     assert not wrong, "\n".join(wrong)
@@ -198,60 +162,20 @@ def test_client_and_server_are_one_trace(stack: Stack, done: dict[str, Ran]) -> 
     assert len(served(spans)) == len(answered(spans))
 
 
-@pytest.mark.parametrize(("place", "query"), list(asked.of_panels()))
-def test_a_panel_has_data_in_one_of_the_scenarios(
-    stack: Stack, done: dict[str, Ran], place: str, query: str
+@pytest.mark.parametrize(("name", "dashboard", "place", "target"), meant.meant_for(*SCENARIOS))
+def test_a_panel_shows_something_in_the_scenario_that_it_is_meant_for(
+    stack: Stack,
+    done: dict[str, Ran],
+    name: str,
+    dashboard: str,
+    place: str,
+    target: dict[str, Any],
 ) -> None:
-    """Each query has returned something for one of the servers, or it is said why not."""
-    if set(done) != set(SCENARIOS):
-        pytest.skip("not all scenarios were run")
-    seconds = int(time.time() - min(ran.began for ran in done.values()))
-    found = []
-    for service in NAMES.values():
-        chosen = {"service": service, "__rate_interval": f"{RATE}s", "__range": f"{seconds}s"}
-        expression = asked.choose(query, **chosen)
-        if "$__range" not in query:
-            expression = f"max_over_time(({expression})[{seconds}s:5s])"
-        found += prometheus.query(stack.prometheus, expression)
-    title = place.partition(": ")[2].rpartition(" ")[0]
-    if not found and title in QUIET:
-        pytest.skip(f"shows nothing here: {QUIET[title]}")
-    assert found, place
-
-
-def searches() -> list[tuple[str, dict[str, Any]]]:
-    """Return what panels ask of Jaeger, by dashboard."""
-    return [
-        (path.stem, target)
-        for path in asked.DASHBOARDS
-        for panel in asked.page(path)["panels"]
-        for target in panel.get("targets", [])
-        if target.get("queryType") == "search"
-    ]
-
-
-@pytest.mark.parametrize(("dashboard", "search"), searches())
-def test_a_list_of_traces_has_some(
-    stack: Stack, done: dict[str, Ran], dashboard: str, search: dict[str, Any]
-) -> None:
-    """Asked as Grafana's Jaeger data source asks, Jaeger finds traces of one of the servers."""
-    if set(done) != set(SCENARIOS):
-        pytest.skip("not all scenarios were run")
-    found = [jaeger_finds(stack, search, service) for service in NAMES.values()]
-    assert any(found), dashboard
-
-
-def jaeger_finds(stack: Stack, search: dict[str, Any], service: str) -> int:
-    """Return how many traces a panel's search finds."""
-    pairs = (pair.partition("=") for pair in search.get("tags", "").split())
-    said = {
-        "service": service,
-        "lookback": "1h",
-        "limit": search["limit"],
-        "operation": search.get("operation"),
-        "minDuration": search.get("minDuration"),
-        "tags": json.dumps({key: CHOSEN.get(value, value) for key, _, value in pairs}),
-    }
-    words = urllib.parse.urlencode({key: value for key, value in said.items() if value})
-    with urllib.request.urlopen(f"{stack.jaeger}/api/traces?{words}", timeout=30) as answer:
-        return len(json.load(answer)["data"])
+    """Each query has returned more than nothing while its scenario ran, for the loaded server."""
+    if name not in done:
+        pytest.skip(f"{name} was not run")
+    ran = done[name]
+    service = NAMES[ran.scenario.service]
+    assert showing.something(stack, target, service, ran.began, ran.looked_at), (
+        f"{dashboard}: {place}"
+    )

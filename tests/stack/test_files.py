@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from stack import compose, kubernetes, programs
@@ -201,6 +204,27 @@ def test_kubernetes_mounts_what_the_command_reads() -> None:
         path = config.partition("=")[2] or config
         assert path in service.binds, f"{name} reads {path}, mounted are {list(service.binds)}"
         assert service.binds[path].exists()
+
+
+@pytest.mark.parametrize("where", ["compose", "kubernetes"])
+def test_prometheus_has_all_of_the_rules(where: str) -> None:
+    """Its rule_files match, in the container, every file of deploy/prometheus/rules."""
+    service = (kubernetes if where == "kubernetes" else compose).services()["prometheus"]
+    mounted: dict[str, Path] = {}
+    for target, source in service.binds.items():
+        files = [source] if source.is_file() else [f for f in source.rglob("*") if f.is_file()]
+        for file in files:
+            place = target if source.is_file() else f"{target}/{file.relative_to(source)}"
+            mounted[place] = file
+    [path] = [word.partition("=")[2] for word in service.command if "--config.file=" in word]
+    globs = yaml.safe_load(mounted[path].read_text())["rule_files"]
+    found = {
+        file
+        for place, file in mounted.items()
+        for glob in globs
+        if fnmatch(place, os.path.normpath(Path(path).parent / glob))
+    }
+    assert found == set((DEPLOY / "prometheus" / "rules").iterdir())
 
 
 def test_the_rig_runs_the_words_of_the_containers(tmp_path: Path) -> None:

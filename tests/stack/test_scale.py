@@ -84,6 +84,10 @@ def test_gateways_keep_what_matters_and_all_metrics(
         )
         assert [value for _, value in found] == [wanted]
 
+        # The rules work on what comes by remote write, at that Prometheus' own interval of 15 s.
+        recorded = 'listener:tcpwatch_accept_queue_depth:ratio{service_name="shop"}'
+        assert prometheus.wait(stack.prometheus, recorded, bool)
+
 
 @pytest.mark.timeout(150)
 def test_what_a_gateway_could_not_send_outlives_it(built: None, tmp_path: Path) -> None:
