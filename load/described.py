@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import bounds
-from scenarios import PORTS, SCENARIOS, Scenario
+from scenarios import PORTS, SCENARIOS
+from stated import Scenario
 
 
 def scenarios() -> str:

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 import bounds
-from scenarios import PORTS, SCENARIOS, Scenario
+from scenarios import PORTS, SCENARIOS
+from stated import Scenario
 
 LOCUSTFILE = Path(__file__).resolve().parent / "locustfile.py"
 

@@ -7,67 +7,16 @@ very queries of the panels.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import behaviours
+from stated import Scenario, Shown
 
 PORTS = {"app": 8000, "app-inline": 8001, "app-tls": 8443}
 """The services of deploy/compose.yaml that are loaded, and where they listen."""
 BACKLOG = 128
 """The queue's limit in werkzeug; the kernel lets one more in."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a panel shows at the end of a scenario: its largest value is within the bounds.
-
-    `series` chooses among the panel's series by label=value, `query` among its queries. `why` says
-    where a number comes from. `service` is where to look, if not at the one that is loaded.
-    """
-
-    dashboard: str
-    panel: str
-    why: str
-    at_least: float | None = None
-    at_most: float | None = None
-    series: dict[str, str] = field(default_factory=dict)
-    query: str = "A"
-    service: str | None = None
-
-    @property
-    def what(self) -> str:
-        """The panel, and which of its series if not all."""
-        chosen = [*self.series.values(), *([f"of {self.service}"] if self.service else [])]
-        return self.panel + (f" ({', '.join(chosen)})" if chosen else "")
-
-    @property
-    def limits(self) -> str:
-        """The bounds, in words."""
-        pairs = (("at least", self.at_least), ("at most", self.at_most))
-        return ", ".join(f"{word} {value:g}" for word, value in pairs if value is not None)
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """Clients, which service of deploy/compose.yaml they load, what is then seen.
-
-    `behaviour` is None where each client chooses its own. Times are in seconds, `spawn_rate` in
-    clients per second. `alerts` are those of deploy/prometheus/rules that fire.
-    """
-
-    what: str
-    behaviour: Callable[[Any], None] | None
-    service: str
-    users: int
-    spawn_rate: float
-    run_time: int
-    pause: float
-    shows: tuple[Shown, ...]
-    alerts: tuple[str, ...] = ()
-
-
 PHASE = "tcpwatch_phase_name"
 OUTCOME = "tcpwatch_connection_outcome"
 CULPRIT = "tcpwatch_blocked_by_activity"
@@ -76,7 +25,7 @@ SCENARIOS = {
     "shoppers": Scenario(
         "People who want little, and now and then a report of 0.4 s, on a server of one thread.",
         behaviours.shopper,
-        *("app-inline", 20, 20, 30, 0.5),
+        *("app-inline", 20, 20, 20, 0.5),
         (
             Shown(
                 "accept-loop",
@@ -116,9 +65,9 @@ SCENARIOS = {
         ),
     ),
     "ramp": Scenario(
-        "One shopper more each second, until a server of one thread is all that they wait for.",
+        "Two shoppers more each second, until a server of one thread is all that they wait for.",
         behaviours.shopper,
-        *("app-inline", 40, 1, 45, 0.2),
+        *("app-inline", 40, 2, 35, 0.2),
         (
             Shown(
                 "accept-loop",
@@ -285,13 +234,13 @@ SCENARIOS = {
         "A little of all of it: on a server with threads, and on one with TLS, which a client that "
         "does not shake hands holds.",
         None,
-        *("app", 31, 31, 30, 0.5),
+        *("app", 31, 31, 20, 0.5),
         (
             Shown(
                 "connections",
                 "Outcomes, in this range",
-                "20 of 31 ask twice a second for 30 s",
-                at_least=400,
+                "20 of 31 ask twice a second for 20 s",
+                at_least=300,
                 series={OUTCOME: "completed"},
             ),
             Shown("accept-loop", "Dropped", "threads take everybody at once", at_most=0),
@@ -299,8 +248,8 @@ SCENARIOS = {
                 "accept-loop",
                 "Who was waited for, in this range",
                 f"of 2.5 s one client is silent for {behaviours.TLS_SILENCE:.0f} s, and the two "
-                "who shake hands wait: 1.6 in each of 30 s, less what they rest",
-                at_least=15,
+                "who shake hands wait: 1.6 in each of 20 s, less what they rest",
+                at_least=10,
                 series={CULPRIT: "tls_handshake"},
                 service="app-tls",
             ),

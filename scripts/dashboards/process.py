@@ -84,14 +84,14 @@ def cost() -> list[Any]:
     spent = queries.per_second(metric(names.M_SELF_TIME), of=PROCESS)
     failed = f'{PROCESS}, error_type!=""'
     sdk = [
-        f"sum by (error_type) (rate({queries.select(name, failed)}[{queries.RATE}]))"
+        queries.in_a_minute(name, "error_type", failed)
         for name in (series.SDK_PROCESSED, series.SDK_EXPORTED)
     ]
     collector = [
-        f'sum by (exporter) (rate({name}{{job="collector"}}[{queries.RATE}]))'
+        queries.in_a_minute(name, "exporter", 'job="collector"')
         for name in (series.COLLECTOR_FAILED, series.COLLECTOR_FULL)
     ]
-    refused = f'sum(rate({series.COLLECTOR_REFUSED}{{job="collector"}}[{queries.RATE}]))'
+    refused = queries.in_a_minute(series.COLLECTOR_REFUSED, of='job="collector"')
     return [
         panels.lines(
             "tcpwatch on serving threads",
@@ -113,23 +113,25 @@ def cost() -> list[Any]:
         ),
         panels.lines(
             "Lost in tcpwatch",
-            "Records that were dropped, and errors that its fence caught, by reason. Dropped: "
-            "traces and histograms miss some connections. Errors: please report them.",
-            PER_SECOND,
+            "Records that were dropped, and errors that its fence caught, in the last minute, by "
+            "reason. Dropped: traces and histograms miss some connections. Errors: please report "
+            "them.",
+            COUNT,
             (
-                queries.per_second(metric(names.M_SELF_DROPPED), names.REASON, PROCESS),
+                queries.in_a_minute(metric(names.M_SELF_DROPPED), names.REASON, PROCESS),
                 f"dropped: {REASON}",
             ),
             (
-                queries.per_second(metric(names.M_SELF_ERRORS), names.REASON, PROCESS),
+                queries.in_a_minute(metric(names.M_SELF_ERRORS), names.REASON, PROCESS),
                 f"error: {REASON}",
             ),
         ),
         panels.lines(
             "Spans lost on the way",
-            "queue_full: the SDK's queue is too small for the load. Errors of sending: the "
-            "Collector is away. Failed, full or refused at the Collector: Jaeger is slow or away.",
-            PER_SECOND,
+            "In the last minute. queue_full: the SDK's queue is too small for the load. Errors of "
+            "sending: the Collector is away. Failed, full or refused at the Collector: Jaeger is "
+            "slow or away.",
+            COUNT,
             (sdk[0], "SDK queue: {{error_type}}"),
             (sdk[1], "SDK sending: {{error_type}}"),
             (collector[0], "Collector failed: {{exporter}}"),

@@ -34,6 +34,16 @@ def per_second(series: str, by: str = "", of: str = LISTENER, **where: str) -> s
     return total(f"rate({select(series, of, **where)}[{RATE}])", by)
 
 
+def in_a_minute(series: str, by: str = "", of: str = LISTENER) -> str:
+    """How much a counter grew in a minute, its first value too, which `rate` does not see.
+
+    For what should not happen, and whose series is not there before it does. The recording rules
+    of the alerts count the same way.
+    """
+    now = select(series, of)
+    return total(f"increase({now}[1m]) > 0 or ({now} unless {now} offset 1m)", by)
+
+
 def over_range(series: str, by: str = "", of: str = LISTENER) -> str:
     """How much a counter grew in the shown range.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.dashboards import asked
 
-FEW, LEAKY, HASTY = "few", "leaky", "hasty"
+DEAF, FEW, LEAKY, HASTY = "deaf", "few", "leaky", "hasty"
 JAEGER_AWAY, COLLECTOR_AWAY = "jaeger away", "collector away"
 NOWHERE = "nowhere"
 
@@ -22,7 +22,7 @@ MEANT = {
         "Queue filled": ["burst"],
         "Wait, 1 in 100": ["shoppers", "ramp"],
         "Dropped": ["burst"],
-        "accept() failed": [FEW],
+        "accept() failed": [DEAF, FEW],
         "What the loop does": ["ramp", "silent-tls"],
         "Waiting, by culprit": ["ramp", "silent-tls"],
         "Who was waited for, in this range": ["shoppers", "ramp", "burst", "silent-tls"],
@@ -31,7 +31,7 @@ MEANT = {
         "Wait for accept(), all of it": ["shoppers", "ramp"],
         "Queue against its limit": ["burst"],
         "Accepted and dropped": ["burst"],
-        "Accepted and dropped C": [FEW],
+        "Accepted and dropped C": [DEAF],
         "Connections that waited because of $culprit": ["shoppers", "ramp", "burst"],
     },
     "connections": {
@@ -103,7 +103,7 @@ MEANT = {
         "listener:tcpwatch_accept_queue_depth:ratio": ["burst"],
         "listener:tcpwatch_accept_queue_wait_time_seconds:p99_rate1m": ["shoppers"],
         "listener:tcpwatch_accept_loop_blocked_time_seconds:rate1m": ["ramp", "silent-tls"],
-        "listener:tcpwatch_accept_errors:increase1m": [FEW],
+        "listener:tcpwatch_accept_errors:increase1m": [DEAF, FEW],
         "reason:tcpwatch_self_dropped:increase1m": [HASTY],
         "error_type:otel_sdk_spans_lost:increase1m": [HASTY, COLLECTOR_AWAY],
     },

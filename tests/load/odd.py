@@ -16,7 +16,7 @@ FEW = f"""
 import resource, runpy
 resource.setrlimit(resource.RLIMIT_NOFILE, ({DESCRIPTORS}, {DESCRIPTORS}))
 {START}"""
-"""It may open few files."""
+"""It may open few files, and tries to send its telemetry for a second only."""
 LEAKY = f"""
 import os, resource, runpy
 resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
@@ -45,7 +45,7 @@ TINY = {"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4"}
 def servers() -> list[Service]:
     """Return the servers: few, leaky, deaf, and hasty, whose queues are tiny."""
     return [
-        _server("few", FEW),
+        _server("few", FEW, OTEL_EXPORTER_OTLP_TIMEOUT="1"),
         _server(
             "leaky", LEAKY, TCPWATCH_PROCESS_CONNECTIONS="on", OTEL_TRACES_SAMPLER="always_off"
         ),

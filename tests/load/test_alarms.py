@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.timeout(200), pytest.mark.usefixtures("locust_there")]
 PATIENCE = 60.0
 SERVICES = {
     meant.FEW: "shop-few",
+    meant.DEAF: "shop-deaf",
     meant.LEAKY: "shop-leaky",
     meant.HASTY: "shop-hasty",
     meant.JAEGER_AWAY: "shop-few",
@@ -80,6 +81,8 @@ def test_a_listener_that_was_shut_down(odds: Stack) -> None:
     """accept() fails though nobody has come, which socketserver tells nobody."""
     odds.processes["app-deaf"].send_signal(signal.SIGUSR1)
     of = rings(odds, "TcpwatchAcceptErrors", service_name="shop-deaf")
+    growth = 'rate(tcpwatch_accept_errors_total{service_name="shop-deaf"}[20s]) > 0'
+    assert prometheus.wait(odds.prometheus, growth, bool, PATIENCE)
     odds.kill("app-deaf")  # it spins
     assert of["error_type"] == "EINVAL"
 
@@ -102,7 +105,7 @@ def test_a_server_that_leaks_descriptors(odds: Stack) -> None:
 def test_spans_that_jaeger_did_not_take(odds: Stack) -> None:
     """Jaeger is away for longer than the Collector tries."""
     odds.kill("jaeger")
-    load(odds, "steady", "few", users=4, seconds=12)
+    load(odds, "steady", "few", users=4, seconds=8)
     assert rings(odds, "TcpwatchSpansLostInCollector", job="collector")
     odds.start("jaeger")
 
@@ -110,7 +113,7 @@ def test_spans_that_jaeger_did_not_take(odds: Stack) -> None:
 def test_spans_that_could_not_be_sent(odds: Stack) -> None:
     """The Collector is away for longer than the SDK waits: when it is back, the alert says so."""
     odds.kill("collector")
-    load(odds, "steady", "few", users=4, seconds=20)
+    load(odds, "steady", "few", users=4, seconds=8)
     odds.start("collector")
     assert rings(odds, "TcpwatchSpansLostInSdk", service_name="shop-few")["error_type"]
 

@@ -23,7 +23,7 @@ from tests.load.recorder import Recorder, recording
 
 pytestmark = pytest.mark.usefixtures("locust_there")
 FEW = 3
-SHORT = 8.0
+SHORT = 6.0
 """Seconds, for bounds.LONGEST."""
 BY_HAND = {("GET", "/export"), ("POST", "/upload"), ("GET", "/report")}
 """What only raw clients of the mix ask for."""

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 import run
-from scenarios import PORTS, SCENARIOS, Scenario, Shown
+from scenarios import PORTS, SCENARIOS
 from stack import jaeger, prometheus
 from stack.running import Stack
+from stated import Scenario, Shown
 from tests.load import meant, showing
 
 pytestmark = [pytest.mark.timeout(150), pytest.mark.usefixtures("locust_there")]
@@ -133,33 +134,36 @@ def test_no_alert_fires_in_steady_load(stack: Stack, done: dict[str, Ran]) -> No
     assert found == []
 
 
-def answered(spans: list[jaeger.Span]) -> dict[str, jaeger.Span]:
-    """Return the client spans of steady load by their ids; Locust cuts a few off at its end."""
+def answered(spans: list[jaeger.Span], clients: str) -> dict[str, jaeger.Span]:
+    """Return the clients' spans by their ids; Locust cuts a few off at its end."""
     return {
         span.span_id: span
         for span in spans
-        if span.service == "locust-steady" and "http.response.status_code" in span.attributes
+        if span.service == clients and "http.response.status_code" in span.attributes
     }
 
 
-def served(spans: list[jaeger.Span]) -> list[jaeger.Span]:
+def served(spans: list[jaeger.Span], clients: str) -> list[jaeger.Span]:
     """Return the server's spans that are children of an answered client's, in its trace."""
-    clients = answered(spans)
-    children = [span for span in spans if span.service == "shop" and span.parent in clients]
-    return [span for span in children if span.trace_id == clients[span.parent].trace_id]
+    theirs = answered(spans, clients)
+    children = [span for span in spans if span.service == "shop" and span.parent in theirs]
+    return [span for span in children if span.trace_id == theirs[span.parent].trace_id]
 
 
-def test_client_and_server_are_one_trace(stack: Stack, done: dict[str, Ran]) -> None:
-    """Each answered request of a client has the server's span as its child, in one trace."""
-    if "steady" not in done:
-        pytest.skip("steady was not run")
-    spans = jaeger.wait(
-        stack.jaeger,
-        "locust-steady",
-        lambda spans: len(answered(spans)) > 400 and len(served(spans)) == len(answered(spans)),
-    )
-    assert len(answered(spans)) > 400
-    assert len(served(spans)) == len(answered(spans))
+@pytest.mark.parametrize(("name", "least"), [("steady", 400), ("uploads", 40)])
+def test_client_and_server_are_one_trace(
+    stack: Stack, done: dict[str, Ran], name: str, least: int
+) -> None:
+    """Each answered request of Locust's client, or of a raw one, has the server's span as child."""
+    if name not in done:
+        pytest.skip(f"{name} was not run")
+    clients = f"locust-{name}"
+
+    def complete(spans: list[jaeger.Span]) -> bool:
+        requests = len(answered(spans, clients))
+        return requests > least and len(served(spans, clients)) == requests
+
+    assert complete(jaeger.wait(stack.jaeger, clients, complete))
 
 
 @pytest.mark.parametrize(("name", "dashboard", "place", "target"), meant.meant_for(*SCENARIOS))
