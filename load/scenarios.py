@@ -45,17 +45,11 @@ SCENARIOS = {
             Shown("requests", "Requests", "10 clients / (0.5 s + some ms) = 19 a second", 14, 21),
             Shown("requests", "Failed", "nothing fails", at_most=0),
             Shown("accept-loop", "Loop busy", "an accept costs about a millisecond", at_most=0.5),
-            Shown(
-                "accept-loop",
-                "Wait for accept()",
-                "half are taken at once, whatever else the machine does",
-                at_most=0.01,
-            ),
             *(
                 Shown(
                     "accept-loop",
                     "Who was waited for, in this range",
-                    "the loop serves nobody itself",
+                    "the loop serves nobody itself; who waits, waits for the machine",
                     at_most=0,
                     series={CULPRIT: culprit},
                 )
