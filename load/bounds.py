@@ -9,7 +9,7 @@ COMPOSE = frozenset({"app", "app-inline", "app-tls", "host.docker.internal"})
 """Names in the network of deploy/compose.yaml."""
 MOST_USERS = 500
 LONGEST = 600
-"""Seconds after which a run without a limit of its own is stopped."""
+"""Seconds after which a run is stopped."""
 
 
 class Refused(ValueError):

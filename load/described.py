@@ -38,7 +38,7 @@ def limits() -> str:
         f"- Whom: this machine, and in the compose network "
         f"{', '.join(f'`{name}`' for name in sorted(bounds.COMPOSE))}.\n"
         f"- How many clients: {bounds.MOST_USERS}.\n"
-        f"- How long, without a time of its own: {bounds.LONGEST} s.\n"
+        f"- How long: {bounds.LONGEST} s.\n"
     )
 
 
