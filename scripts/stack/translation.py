@@ -6,12 +6,15 @@ listen on 127.0.0.1, each at a port that was free.
 
 from __future__ import annotations
 
+import random
 import re
 import socket
 from pathlib import Path
 
 from stack.compose import Service
 
+OURS = range(20_000, 32_768)
+"""Ports below the first that Linux gives to clients by default."""
 TEXT = {".yaml", ".yml", ".json"}
 _APART = re.compile(r"host: 0\.0\.0\.0(\s+)port: (\d+)")
 """The Collector's own metrics: host and port on lines of their own."""
@@ -48,13 +51,19 @@ class Places:
 
 
 def free_port(taken: set[int]) -> int:
-    """Return a port of 127.0.0.1 on which nobody listens and that we have not given away."""
+    """Return a port of 127.0.0.1 on which nobody listens and that we have not given away.
+
+    It is none of those that the kernel gives to clients (ip_local_port_range in ip(7)): one of them
+    would have it while its service is down, and the service could not come back.
+    """
     while True:
+        port = random.choice(OURS)  # noqa: S311 - so that two rigs seldom meet
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         if port not in taken:
-            assert isinstance(port, int)
             return port
 
 

@@ -15,9 +15,10 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from stack import compose, kubernetes, programs
+from stack import compose, kubernetes, programs, translation
 from stack.programs import COLLECTOR, JAEGER, PINS, PROMTOOL, ROOT, Program
 from stack.running import Stack
+from stack.translation import free_port
 
 kubernetes_validate = pytest.importorskip(
     "kubernetes_validate", reason="not installed (make stack-test installs it)"
@@ -225,6 +226,15 @@ def test_prometheus_has_all_of_the_rules(where: str) -> None:
         if fnmatch(place, os.path.normpath(Path(path).parent / glob))
     }
     assert found == set((DEPLOY / "prometheus" / "rules").iterdir())
+
+
+def test_a_service_has_a_port_that_no_client_is_given() -> None:
+    """While a program is down the kernel gives its port to nobody, so it can be started again."""
+    settings = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    first = int(settings.read_text().split()[0]) if settings.exists() else translation.OURS.stop
+    if first < translation.OURS.stop:
+        pytest.skip(f"this machine gives clients every port from {first} on")
+    assert all(free_port(set()) < first for _ in range(100))
 
 
 def test_the_rig_runs_the_words_of_the_containers(tmp_path: Path) -> None:
