@@ -7,6 +7,7 @@ fence: what it returns or raises goes through untouched, without our frame in th
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from time import perf_counter_ns
@@ -106,20 +107,31 @@ def _spend(began_ns: int) -> None:
     hub.self_ns += (perf_counter_ns() - began_ns) * _SAMPLED
 
 
-def hide(error: BaseException) -> None:
-    """Take our frames off an exception's traceback, so that the host prints what it always did.
+if sys.version_info >= (3, 11):
 
-    Before Python 3.11 a bare `raise` restores what we have cut: there one frame of ours remains.
-    """
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename in _OURS:
-        trace = trace.tb_next
-    error.__traceback__ = trace
-    while trace is not None and (following := trace.tb_next) is not None:
-        if following.tb_frame.f_code.co_filename in _OURS:
-            trace.tb_next = following.tb_next
-        else:
-            trace = following
+    def hide(error: BaseException) -> None:
+        """Take our frames off an exception's traceback, so that the host prints what it always did.
+
+        They are its first ones: an inner wrapper has taken off its own.
+        """
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename in _OURS:
+            trace = trace.tb_next
+        error.__traceback__ = trace
+
+else:
+
+    def hide(error: BaseException) -> None:
+        """Take our frames out of an exception's traceback, all but the outermost.
+
+        Before Python 3.11 a bare `raise` restores the traceback with which it was caught.
+        """
+        trace = error.__traceback__
+        while trace is not None and (following := trace.tb_next) is not None:
+            if following.tb_frame.f_code.co_filename in _OURS:
+                trace.tb_next = following.tb_next
+            else:
+                trace = following
 
 
 _OURS: set[str] = {__file__, wrapper.FILE, wrapper.__file__}

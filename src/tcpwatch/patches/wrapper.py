@@ -40,7 +40,10 @@ _CALL: Final = """\
     except BaseException as error:
         hide(error)
         if token is not None:
-            finish(token, None, error)
+            try:
+                after(token, None, error)
+            except Exception as internal:
+                failed(internal)
         raise
     if token is not None:
         if began:
@@ -64,7 +67,7 @@ _CALL_AND_NO_AFTER: Final = """\
 _ANY: Final = "*args, **kwargs"
 _TAKEN: Final = frozenset(
     {
-        *("due", "now", "before", "after", "original", "failed", "hide", "finish", "spend"),
+        *("due", "now", "before", "after", "original", "failed", "hide", "spend"),
         *("began", "token", "result", "error", "internal", "BaseException", "Exception"),
     }
 )
@@ -139,14 +142,6 @@ def around(
         "hide": hide,
         "spend": spend,
     }
-
-    def finish(token: Any, result: Any, error: BaseException | None) -> None:
-        try:
-            called["after"](token, result, error)
-        except Exception as internal:
-            failed(internal)
-
-    called["finish"] = finish
     exec(_code(given, shown, before is None, after is None), called)  # noqa: S102  # a template of ours, and identifiers
     made: FunctionType = called.pop("tcpwatch_wrapper")
     if parameters is not None:
