@@ -69,8 +69,9 @@ def findings(stack: Stack, answered: int) -> Iterator[str]:
         f'sum by (tcpwatch_blocked_by_activity) ({BLOCKED}{{service_name="{NAME}"}})',
     )
     for labels, seconds in sorted(culprits, key=lambda sample: -sample[1]):
-        activity = labels["tcpwatch_blocked_by_activity"]
-        yield f"Prometheus: {seconds:.1f} s of waiting because of {activity}"
+        if seconds:  # each culprit is counted from 0
+            activity = labels["tcpwatch_blocked_by_activity"]
+            yield f"Prometheus: {seconds:.1f} s of waiting because of {activity}"
     yield from blockers(connections, requests)
 
 
