@@ -276,3 +276,19 @@ def test_a_line_that_is_no_otlp_is_named(line: bytes) -> None:
     """With the file and the line's number."""
     with Store() as store, pytest.raises(NotARecordingError, match=r"some\.jsonl, line 2: "):
         read_lines(store, [b'{"resourceLogs":[]}', line], "some.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("service", "address", "name", "short"),
+    [
+        ("shop", "127.0.0.1", "shop on 127.0.0.1:5000", "shop"),
+        ("unknown_service:python", "127.0.0.1", "127.0.0.1:5000", "127.0.0.1:5000"),
+        ("unknown_service:python", "::1", "[::1]:5000", "[::1]:5000"),
+    ],
+)
+def test_a_server_that_nobody_named_is_called_by_its_place(
+    service: str, address: str, name: str, short: str
+) -> None:
+    """OpenTelemetry's own name for a service tells nobody anything."""
+    server = dictionary.Server(1, service, address, 5000)
+    assert (server.name, server.short) == (name, short)

@@ -32,7 +32,7 @@ def run(console: Console, source: str, out: Path | None) -> bool:
             console.print(f"written: {out} ({out.stat().st_size // 1000} kB)", markup=False)
         elif seen:
             told = [
-                story.Told(one.server.name, one.server.service or one.server.place, found)
+                story.Told(one.server.name, one.server.short, found)
                 for one in seen
                 for found in [find(store, Chosen(server=one.server.id))]
             ]

@@ -42,6 +42,11 @@ class Server:
         return f"{self.service} on {self.place}" if is_named(self.service) else self.place
 
     @property
+    def short(self) -> str:
+        """Return what it is called where there is little room: one of these."""
+        return self.service if is_named(self.service) or not self.place else self.place
+
+    @property
     def place(self) -> str:
         """Its address and port."""
         host = f"[{self.address}]" if ":" in self.address else self.address
