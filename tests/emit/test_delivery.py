@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from tcpwatch.emit import providers
-from tcpwatch.emit.delivery import GAP, SHARED, Deliveries
+from tcpwatch.emit.delivery import CLIENT, GAP, SHARED, Deliveries
 from tcpwatch.guard import guard
 
 THEIRS = logging.getLogger(__name__)
@@ -193,6 +193,28 @@ def test_who_debugs_an_exporter_sees_what_it_says(
     assert lines(caplog) == [f"{__name__}: a detail"]
 
 
+def test_the_http_clients_lines_are_not_the_applications(
+    exporter: Exporter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Though its log has everything; who asks the client for it hears it."""
+    client = logging.getLogger("urllib3.connectionpool")
+
+    def requesting() -> SpanExportResult:
+        client.debug('"POST /v1/metrics HTTP/1.1" 200 0')
+        return OK
+
+    own = Exporter()
+    own.act = exporter.act = requesting
+    caplog.set_level(logging.DEBUG)
+    exporter.export(())
+    assert lines(caplog) == []
+    own.export(())
+    assert len(lines(caplog)) == 1
+    caplog.set_level(logging.DEBUG, "urllib3")
+    exporter.export(())
+    assert len(lines(caplog)) == 1
+
+
 def test_an_error_of_ours_reaches_neither_the_exporter_nor_a_request(
     exporter: Exporter,
     deliveries: Deliveries,
@@ -304,4 +326,4 @@ def test_the_sdk_logs_where_we_listen() -> None:
     """The loggers that are named by hand exist; a rename in the SDK is found here."""
     import opentelemetry.exporter.otlp.proto.http.trace_exporter  # noqa: F401 - makes its loggers
 
-    assert set(logging.Logger.manager.loggerDict) >= SHARED
+    assert set(logging.Logger.manager.loggerDict) >= SHARED | set(CLIENT)

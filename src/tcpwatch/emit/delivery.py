@@ -2,8 +2,9 @@
 
 With a collector that is down the SDK's exporters log each retry, ten to twenty lines in half a
 minute, and its batch processor that its queue is full. What is logged during an export of ours is
-heard here instead, by a filter on the loggers concerned. Exporters of the application's own are
-left alone.
+heard here instead, by a filter on the loggers concerned; and an application that logs everything
+does not get the HTTP client's lines on each request. Exporters of the application's own are left
+alone.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ GAP: Final = 60.0
 
 SHARED: Final = {"opentelemetry.exporter.otlp.common.http", "opentelemetry.sdk._shared_internal"}
 """Loggers that speak for an exporter or its queue, beside those of the exporter's own modules."""
+
+CLIENT: Final = ("urllib3", "urllib3.connectionpool")
+"""The HTTP client's logger and the one that tells of each connection and request."""
 
 _DELIVERED: Final = (SpanExportResult.SUCCESS, MetricExportResult.SUCCESS)
 
@@ -159,6 +163,8 @@ class Deliveries:
                 # Before the SDK's own filter of duplicates: what that has seen it hides for 20 s,
                 # also if it is the application's exporter that says the same.
                 source.filters.insert(0, self._filter)
+        if self._known:
+            logging.getLogger(CLIENT[-1]).addFilter(self._unheard)
 
     def leave(self) -> None:
         """Let our exporters speak for themselves again."""
@@ -167,6 +173,7 @@ class Deliveries:
             delivery.listening = False
         for source in map(logging.getLogger, self._sources):
             source.removeFilter(self._filter)
+        logging.getLogger(CLIENT[-1]).removeFilter(self._unheard)
 
     def _filter(self, record: logging.LogRecord) -> bool:
         """Say whether a record is to be logged: not if it is about a delivery of ours."""
@@ -178,6 +185,10 @@ class Deliveries:
         except Exception as error:
             guard.caught("delivery", error)
         return False
+
+    def _unheard(self, record: logging.LogRecord) -> bool:
+        """Say whether the HTTP client may log what it does: not for us, unless somebody asks it."""
+        return _ears.hear is None or any(logging.getLogger(name).level for name in CLIENT)
 
     def tell(self) -> None:
         """Say how things stand, if that is news and the last line is long enough ago."""
