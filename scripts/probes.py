@@ -453,6 +453,8 @@ def symptoms() -> dict[str, str]:
     tcpwatch.install(tracer_provider=traces, meter_provider=metrics)
     found = {}
     for symptom in SYMPTOMS:
+        tcpwatch.flush(1.0)
+        exporter.clear()  # a later client may get an earlier one's port
         try:
             found[symptom.__name__] = "\n".join(symptom())
         except ssl.SSLError as error:  # an OpenSSL without anonymous ciphers

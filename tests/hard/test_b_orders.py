@@ -94,7 +94,7 @@ def test_with_another_tool_under_traffic(
                 while answered.acquire(blocking=False):
                     pass  # answered before
                 assert all(answered.acquire(timeout=LIMIT) for _ in range(N))
-        assert server.connections() == []
+        server.wait_connections(lambda found: not found)
         assert seen.wait_connections(1)
         seen.wait_total("tcpwatch.connection.active", 0)
 

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.live.wire import LIMIT, Response, parse, read_all, request_bytes
+from tests.ports import bound
 
 ROOT = Path(__file__).resolve().parents[2]
 BROKEN = ("tcpwatch internal error", "Exception ignored in")
@@ -164,7 +165,13 @@ class LiveServer:
             client.connect(self.address)
             return client
         host, port = self.address[:2]
-        return socket.create_connection((host, port), LIMIT, (source, 0) if source else None)
+        client = bound(source or host, LIMIT)
+        try:
+            client.connect((host, port))
+        except OSError:
+            client.close()
+            raise
+        return client
 
     def connect(self) -> socket.socket:
         """Return a connected socket, with TLS if the server speaks it."""

@@ -118,7 +118,7 @@ def assert_nothing_leaks(server: LiveServer, seen: Seen) -> None:
     for name in ("tcpwatch.connection.active", "tcpwatch.handler.active"):
         seen.wait_total(name, 0)
     seen.wait_total("http.server.active_requests", 0)
-    assert server.connections() == []
+    server.wait_connections(lambda found: not found)
     assert server.tell("errors") == {}
     ours = [line for line in server.stderr.splitlines() if "tcpwatch" in line]
     assert len(ours) <= 1, ours

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Tracer
+
+from tests.ports import bound
 
 LIMIT = 30.0
 """Seconds for one answer."""
@@ -52,25 +53,6 @@ def tracer(otlp: str) -> Iterator[Tracer]:
         provider.shutdown()
 
 
-_ports: set[int] = set()
-
-
-def bound(host: str) -> tuple[socket.socket, int]:
-    """Return a socket that is not connected yet, and its port, which no client has had before.
-
-    The kernel gives a port out again as soon as its connection is gone; here it names one.
-    """
-    while True:
-        sock = socket.socket()
-        sock.settimeout(LIMIT)
-        sock.bind((host, 0))
-        port = sock.getsockname()[1]
-        if port not in _ports:
-            _ports.add(port)
-            return sock, port
-        sock.close()
-
-
 class Client:
     """A client that connects and asks as soon as it is made, and has the answer later."""
 
@@ -86,7 +68,8 @@ class Client:
             context = self._span.get_span_context()
             self._ids = (f"{context.trace_id:032x}", f"{context.span_id:016x}")
             headers["traceparent"] = f"00-{self._ids[0]}-{self._ids[1]}-01"
-        sock, self._port = bound(host)
+        sock = bound(host, LIMIT)
+        self._port = sock.getsockname()[1]
         self._wall, self._began = time.time(), time.monotonic()
         sock.connect((host, int(port)))
         self._http.sock = sock
