@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _make: Final[Callable[..., Any]] = tuple.__new__
 
+_STEP_NS: Final = 100_000_000
+"""Less than that is a slow thread, or a clock that is slewed by NTP."""
+
 # How far the handler's thread is, for the watchers of its reads and writes.
 RAW: Final = 0
 WAITING: Final = 1
@@ -133,8 +136,16 @@ class Connection:
         self.application: Any = None
 
     def first_byte(self, now: int) -> Exchange:
-        """Begin an exchange: its first byte was read at `now`."""
+        """Begin an exchange: its first byte was read at `now`.
+
+        Its time on the wall is the connection's plus what has gone by, so that spans of one
+        connection are in their order whatever comes between two readings of the clocks; and a
+        new reading once the wall clock was stepped.
+        """
         wall = wall_clock()
+        expected = self.accepted.wall_ns + now - self.accepted_ns
+        if -_STEP_NS < wall - expected < _STEP_NS:
+            wall = expected
         self.sequence += 1
         self.stage = HEAD
         exchange = self.exchange = Exchange(self.sequence, now, wall)
