@@ -85,7 +85,9 @@ def _stay(console: Console, viewer: Viewer, findings: Findings) -> None:
         console.print(indented(str(first), console.width, ""), markup=False)
     console.print(f"With pictures: {viewer.address}   (Ctrl-C ends it)", style="bold")
     with contextlib.suppress(KeyboardInterrupt):
-        threading.Event().wait()
+        forever = threading.Event()
+        while not forever.wait(0.5):  # a signal just before a wait without an end is not heard
+            pass
 
 
 def _play(console: Console, acts: list[Act], endpoint: str, pace: float) -> None:

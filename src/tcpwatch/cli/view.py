@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
@@ -15,6 +16,9 @@ from tcpwatch.view import GRPC_PORT, HTTP_PORT
 from tcpwatch.view.store import Store
 from tcpwatch.view.store.files import read_lines
 from tcpwatch.view.viewer import Viewer
+
+_LOOK: Final = 0.5
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,10 @@ def run(console: Console, wanted: Wanted) -> None:
         viewer = open_doors.enter_context(Viewer(store, wanted.host, wanted.port, wanted.hosts))
         grpc = _grpc(store, wanted, open_doors)
         _greet(console, store, viewer, grpc, wanted)
-        stop.wait()
+        # Python hears of a signal between two steps: of one that comes just before a wait without
+        # an end it would hear only after it.
+        while not stop.wait(_LOOK):
+            pass
 
 
 def _load(console: Console, store: Store, recording: Path) -> None:
