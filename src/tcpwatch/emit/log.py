@@ -25,10 +25,14 @@ _DELAY_MS: Final = 200
 _logger = logging.getLogger(names.SCOPE)
 
 
+def wanted() -> bool:
+    """Say whether OTEL_LOGS_EXPORTER, a list, has otlp in it."""
+    return "otlp" in map(str.strip, os.environ.get("OTEL_LOGS_EXPORTER", "").split(","))
+
+
 def export() -> Export | None:
     """Export what tcpwatch warns of from now on, if the environment says so; the caller closes."""
-    wanted = os.environ.get("OTEL_LOGS_EXPORTER", "").split(",")
-    if "otlp" not in (name.strip() for name in wanted):
+    if not wanted():
         return None
     exported = Export()
     # With a handler, logging's last resort would no longer write to stderr.

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from opentelemetry.sdk.metrics.export import MetricsData
 
 from tcpwatch.cli.checks.finding import Finding, absent, ok, wrong
-from tcpwatch.emit import providers
+from tcpwatch.emit import log, providers
 
 _PATIENCE: Final = 3
 """Seconds for one export, retries included."""
@@ -34,7 +34,7 @@ def check() -> Iterator[Finding]:
             yield ok(signal, f"go to {chosen}, which is not tried here")
         else:
             yield _tried(signal)
-    if "otlp" in map(str.strip, os.environ.get("OTEL_LOGS_EXPORTER", "").split(",")):
+    if log.wanted():
         yield _tried("logs")
     else:
         yield absent(
