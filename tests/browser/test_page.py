@@ -354,7 +354,7 @@ def test_open_connections_without_a_name_have_a_row_for_each_phase(
         shop.standing(time.time() - 8 + second, busy=5.0, depth=waiting, opened=opened)
     page = open_page(f"{viewer.address}/#/loop")
     rows = "waits, waits, waits, waits, waits, 2 more wait, 2 in idle, 1 in app"
-    page.wait_for_selector(f"#gantt[data-open='{rows}']")
+    page.wait_for_selector(f"#gantt[data-open='{rows}'][data-deepest='7']")
     page.locator("#present", has_text="OTEL_LOGS_EXPORTER=otlp").wait_for()
     since = page.evaluate(
         "document.getElementById('gantt').picture.present.rows.map((row) => row.since)"
