@@ -158,5 +158,5 @@ def recording(
         patches.uninstall()
         hub.stop(names.UNINSTALLED)
         hub.forget()
-        hub.retired.clear()
+        hub.loops.forget_retired()
         hub.kernel = before

@@ -79,5 +79,5 @@ def assert_nothing_current() -> None:
     assert trace.get_current_span() is trace.INVALID_SPAN
     assert context.get_current() == {}
     assert hub.serving.connection is None
-    assert hub.accepting_here() is None
-    assert hub.dispatching_here() is None
+    assert hub.loops.accepting_here() is None
+    assert hub.loops.dispatching_here() is None

@@ -81,40 +81,38 @@ class Observables:
             yield Observation(total, dict(key))
 
     def _accepted(self) -> Iterable[Observation]:
-        return self._sum((loop, {}, loop.accepted) for loop in self._hub.all_loops())
+        return self._sum((loop, {}, loop.accepted) for loop in self._hub.loops.known())
 
     def _kept(self) -> Iterable[Observation]:
         return self._sum(
             (loop, {names.KEPT_REASON: reason}, loop.kept[reason])
-            for loop in self._hub.all_loops()
+            for loop in self._hub.loops.known()
             for reason in names.KEPT_REASONS
         )
 
     def _drops(self) -> Iterable[Observation]:
         return self._sum(
-            (loop, {}, drops)
-            for loop in list(self._hub.loops.values())
-            if (drops := loop.drops) is not None
+            (loop, {}, drops) for loop in self._hub.loops if (drops := loop.drops) is not None
         )
 
     def _accept_errors(self) -> Iterable[Observation]:
         return self._sum(
             (loop, {names.ERROR_TYPE: error}, count)
-            for loop in self._hub.all_loops()
+            for loop in self._hub.loops.known()
             for error, count in list(loop.accept_errors.items())
         )
 
     def _loop_time(self) -> Iterable[Observation]:
         return self._sum(
             (loop, {names.LOOP_STATE: state}, spent / 1e9)
-            for loop in self._hub.all_loops()
+            for loop in self._hub.loops.known()
             for state, spent in loop.times().items()
         )
 
     def _blocked_time(self) -> Iterable[Observation]:
         return self._sum(
             (loop, {names.BLOCKED_BY_ACTIVITY: culprit}, loop.blocked_ns[culprit] / 1e9)
-            for loop in self._hub.all_loops()
+            for loop in self._hub.loops.known()
             if loop.depth is not None or loop.blocked_ns  # else the kernel tells of no wait
             for culprit in names.CULPRITS
         )
@@ -137,7 +135,7 @@ class Observables:
 
     def _open(self) -> Iterable[tuple[Loop, ConnectionSnapshot]]:
         for snapshot in snapshots(self._hub):
-            loop = self._hub.loop_by_key(snapshot.loop)
+            loop = self._hub.loops.by_key(snapshot.loop)
             if loop is not None:
                 yield loop, snapshot
 
@@ -200,12 +198,12 @@ class Observables:
     def _queue(self, which: int) -> Iterable[Observation]:
         return self._sum(
             (loop, {}, queue[which])
-            for loop in list(self._hub.loops.values())
+            for loop in self._hub.loops
             if (queue := loop.queue()) is not None
         )
 
     def _busy(self) -> Iterable[Observation]:
-        return self._sum((loop, {}, loop.busy_ns / 1e9) for loop in list(self._hub.loops.values()))
+        return self._sum((loop, {}, loop.busy_ns / 1e9) for loop in self._hub.loops)
 
 
 def _key(attributes: dict[str, Any]) -> Key:

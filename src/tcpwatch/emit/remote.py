@@ -213,9 +213,9 @@ class Helper:
             hub.post.dropped["answer"] += 1
 
     def _loop(self, listener: Listener, state: dict[str, Any]) -> None:
-        loop = hub.loops.get(listener.key)
+        loop = hub.loops.by_server.get(listener.key)
         if loop is None:
-            loop = hub.loops[listener.key] = RemoteLoop(listener)
+            loop = hub.loops.by_server[listener.key] = RemoteLoop(listener)
         assert isinstance(loop, RemoteLoop)
         loop.update(state)
         hub.self_ns = state["self_ns"]

@@ -62,7 +62,7 @@ class Telemetry:
             if providers.meter not in _observed:
                 # The SDK keeps an instrument's callbacks for good; they are silent when we are.
                 _observed.add(providers.meter)
-                hub.retired.clear()  # what an earlier provider was told is not this one's
+                hub.loops.forget_retired()  # what an earlier provider was told is not this one's
                 Observables(meter, hub)
                 with suppress(psutil.Error, OSError):  # no /proc: no such series
                     ProcessMetrics(meter, pid or os.getpid(), settings.process_connections)

@@ -39,7 +39,7 @@ def _flushed_in_vain(hub: Hub, message: Message) -> bool:
 
 
 def _in_parent(hub: Hub) -> None:
-    connection = hub.dispatching_here()
+    connection = hub.loops.dispatching_here()
     if connection is not None and not connection.handling:
         connection.forked = True
 
@@ -47,7 +47,7 @@ def _in_parent(hub: Hub) -> None:
 def _in_child(hub: Hub) -> None:
     if not hub.active:
         return
-    connection = hub.dispatching_here()
+    connection = hub.loops.dispatching_here()
     hub.lock = threading.RLock()
     hub.clear_connections()
     if connection is None or connection.handling:
@@ -55,7 +55,7 @@ def _in_child(hub: Hub) -> None:
         hub.pid = hub.observed_pid = os.getpid()
         hub.post.disown()
         hub.forget()
-        hub.retired.clear()
+        hub.loops.forget_retired()
         return
     hub.post.become_child()
     connection.pid = os.getpid()

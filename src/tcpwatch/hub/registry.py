@@ -12,7 +12,6 @@ import os
 import socket
 import threading
 import weakref
-from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns as clock
 from time import sleep
@@ -26,6 +25,7 @@ from tcpwatch.guard import guard
 from tcpwatch.hub import exchanges, forks
 from tcpwatch.hub.connection import Connection
 from tcpwatch.hub.loop import Listener, Loop
+from tcpwatch.hub.loops import Loops
 from tcpwatch.hub.output import Output, Sink
 from tcpwatch.hub.post import Post
 from tcpwatch.hub.serving import Serving
@@ -39,7 +39,6 @@ from tcpwatch.settings import Settings
 Opener = Callable[["Hub", bool], Output]
 """Makes the way out at the first accept; its second argument: does the accepting process fork?"""
 
-_RETIRED: Final = 64
 _SETTLING: Final = 1.0
 _ENDING_NS: Final = 250_000_000
 _OPEN_AGAIN_NS: Final = 1_000_000_000
@@ -57,15 +56,12 @@ class Hub:
         self.is_helper = False
         """Whether this process only has the worker: its connections are other processes'."""
         self.serving = Serving()
-        self.listening: dict[int, Loop] = {}
-        """The loops by id() of their listening socket."""
         self.post = Post(self.settings.queue_size)
         self.output: Output | None = None
         self.opener: Opener | None = None
         self.opened: Callable[[], None] = lambda: None
         self.connections: dict[int, Connection] = {}
-        self.loops: dict[int, Loop] = {}
-        self.retired: deque[Loop] = deque(maxlen=_RETIRED)
+        self.loops = Loops()
         self.self_ns = 0
         self.reported_errors: dict[str, int] = {}
         self.reported_losses: dict[str, int] = {}
@@ -100,7 +96,7 @@ class Hub:
         until = clock() + _ENDING_NS
         while self.connections and clock() < until:
             sleep(0.001)  # a serving thread is about to hand over what has just ended
-        for loop in list(self.loops.values()):
+        for loop in self.loops:
             loop.stop(clock())
             self.report(loop)
         worker = self.post.worker
@@ -114,8 +110,7 @@ class Hub:
         self.post.reset()
         self.output = None
         self.serving.clear()  # who serves an earlier connection on has nothing more to say of it
-        for identity in list(self.loops):
-            self.retire(identity)
+        self.loops.retire_all()
 
     def open(self, forking: bool) -> Output | None:
         """Open the way out, at the first accept; later calls return the same.
@@ -148,13 +143,13 @@ class Hub:
             if worker is None:
                 settings = self.settings
                 watch = StallWatch(
-                    lambda: list(self.loops.values()),
+                    lambda: list(self.loops),
                     lambda key: identify(self, key),
                     settings.stall,
                 )
                 worker = Worker(
                     self.post,
-                    self.loop_by_key,
+                    self.loops.by_key,
                     self._sinks,
                     watch,
                     settings.blame_min,
@@ -173,39 +168,8 @@ class Hub:
 
     def add_loop(self, identity: int, listener: Listener, sock: socket.socket | None) -> Loop:
         """Watch the loop of the server with this id(); `listener.key` is ignored and set here."""
-        loop = Loop(listener._replace(key=next(self._keys)), sock, self.kernel)
-        self.loops[identity] = loop
-        if sock is not None:
-            self.listening[id(sock)] = loop
-        return loop
-
-    def retire(self, identity: int) -> None:
-        """The server of a loop is gone; what the loop has counted is remembered for a while."""
-        loop = self.loops.pop(identity, None)
-        if loop is not None:
-            self.listening.pop(id(loop.sock), None)
-            loop.sock = None
-            self.retired.append(loop)
-
-    def all_loops(self) -> list[Loop]:
-        """Return the loops that are or were watched, for counters that must not run backwards."""
-        return [*self.loops.values(), *self.retired]
-
-    def loop_by_key(self, key: int) -> Loop | None:
-        """Return the loop whose listener has this key."""
-        return next((loop for loop in self.all_loops() if loop.listener.key == key), None)
-
-    def dispatching_here(self) -> Connection | None:
-        """Return the connection that a loop of this thread is about to hand to its handler."""
-        return next((loop.dispatching for loop in self._loops_here() if loop.dispatching), None)
-
-    def accepting_here(self) -> Connection | None:
-        """Return the connection that a loop of this thread has in its get_request()."""
-        return next((loop.accepting for loop in self._loops_here() if loop.accepting), None)
-
-    def _loops_here(self) -> list[Loop]:
-        here = threading.get_ident()
-        return [loop for loop in list(self.loops.values()) if loop.thread_id == here]
+        listener = listener._replace(key=next(self._keys))
+        return self.loops.add(identity, listener, sock, self.kernel)
 
     def loop_began(self, loop: Loop) -> None:
         """The loop's thread has entered its turn: from now on somebody should look at it."""

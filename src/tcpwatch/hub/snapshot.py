@@ -81,7 +81,7 @@ def _of_timeline(hub: Hub, timeline: Timeline, pid: int, now: int) -> Connection
     accepted = timeline.accepted
     if accepted is None:
         return None
-    loop = hub.loop_by_key(accepted.listener)
+    loop = hub.loops.by_key(accepted.listener)
     return ConnectionSnapshot(
         id=accepted.cookie,
         server=loop.listener.server_class if loop is not None else "",

@@ -25,7 +25,7 @@ from tcpwatch.patches.wrap import Hook, ours
 
 ours(__file__)
 
-_loops, _open, _serving = hub.loops, hub.by_socket, hub.serving.by_thread
+_loops, _open, _serving = hub.loops.by_server, hub.by_socket, hub.serving.by_thread
 """The hub's own tables: by id() of the server, by id() of the socket, by thread."""
 
 _CLOSING: Final = 9

@@ -29,7 +29,7 @@ _NOT_YET = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 def _accept_began(listener: Any) -> Loop | None:
-    loop = hub.listening.get(id(listener))
+    loop = hub.loops.by_socket.get(id(listener))
     if loop is None or not loop.getting or loop.spinning or loop.thread_id != get_ident():
         return None
     return loop
@@ -51,7 +51,7 @@ def _let_go(connection: Connection) -> None:
 
 
 def _handshake_began(sock: Any) -> Any:
-    accepting = hub.accepting_here()
+    accepting = hub.loops.accepting_here()
     connection = accepting or hub.serving.connection
     if connection is None or not sock.server_side:
         return None

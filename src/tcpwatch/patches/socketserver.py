@@ -24,7 +24,7 @@ from tcpwatch.patches.wrap import Hook, hide, ours, patches
 
 ours(__file__)
 
-_loops = hub.loops
+_loops = hub.loops.by_server
 _unwatched: set[int] = set()
 _seen: dict[int, Any] = {}
 """What forgets each server, by its id(), when it is garbage."""
@@ -33,7 +33,7 @@ _seen: dict[int, Any] = {}
 def loop_of(server: Any) -> Loop | None:
     """Return the watched loop of a server, taking note of a server seen for the first time."""
     identity = id(server)
-    loop = hub.loops.get(identity)
+    loop = _loops.get(identity)
     if loop is not None:
         return loop
     if identity in _unwatched or not hub.active:
@@ -59,7 +59,7 @@ def loop_of(server: Any) -> Loop | None:
 def _forget(identity: int) -> None:
     _seen.pop(identity, None)
     _unwatched.discard(identity)
-    hub.retire(identity)
+    hub.loops.retire(identity)
 
 
 def release() -> None:
@@ -71,7 +71,7 @@ def release() -> None:
 
 def _here(server: Any) -> Loop | None:
     """Return the loop of `server` and remember that this thread runs it."""
-    loop = hub.loops.get(id(server)) or loop_of(server)
+    loop = _loops.get(id(server)) or loop_of(server)
     if loop is not None and not (loop.running and loop.thread_id == get_ident()):
         hub.loop_began(loop)
     return loop
@@ -149,7 +149,7 @@ def _selects(loop: Loop) -> None:
 
 
 def _collect_began(server: Any) -> tuple[Loop, set[int], Any] | None:
-    loop = hub.loops.get(id(server))
+    loop = _loops.get(id(server))
     children = server.active_children
     if loop is None or not children:
         return None
@@ -171,7 +171,7 @@ def _collect_ended(
 
 
 def _closed(server: Any) -> None:
-    loop = hub.loops.get(id(server))
+    loop = _loops.get(id(server))
     if loop is not None:
         loop.stop(clock())
         hub.report(loop)
