@@ -156,6 +156,25 @@ def test_only_the_last_intervals_are_kept_and_the_rest_counted() -> None:
     assert done.phases["app"] == 20 * requests
 
 
+def test_what_is_forgotten_on_the_way_is_what_the_end_would_not_keep() -> None:
+    """A worker that gets each request by itself tells the same as one that gets all at once."""
+    requests, kept = 300, []
+    marks = [flat(exchange(200 + 100 * number)) for number in range(requests)]
+    timeline = Timeline(1)
+    timeline.feed(flat([accepted(), *HANDLER]))
+    for each in marks:
+        timeline.feed(each)
+        kept.append(len(timeline._legs))
+    timeline.feed(flat(ending(200 + 100 * requests)))
+
+    at_once = Timeline(1)
+    at_once.feed(flat([accepted(), *HANDLER]) + [part for each in marks for part in each])
+    at_once.feed(flat(ending(200 + 100 * requests)))
+
+    assert timeline.record() == at_once.record()
+    assert max(kept) < requests / 10
+
+
 def test_a_handshake_inside_accept_precedes_dispatch() -> None:
     """Werkzeug shakes hands in accept(); the phase is its own, the rest stays dispatch."""
     done = record(

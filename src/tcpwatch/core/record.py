@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -44,16 +44,6 @@ def joined(parts: Iterable[dict[str, int]]) -> dict[str, int]:
             continue
         for phase, spent in part.items():
             found[phase] = found.get(phase, 0) + spent
-    return found
-
-
-def totals(
-    intervals: Iterable[Interval], before: Mapping[str, int] | None = None
-) -> dict[str, int]:
-    """Add up nanoseconds by phase, on top of those `before`."""
-    found = dict(before) if before else {}
-    for phase, start_ns, end_ns, _ in intervals:
-        found[phase] = found.get(phase, 0) + end_ns - start_ns
     return found
 
 

@@ -28,9 +28,11 @@ from tcpwatch.core.record import (
     ConnectionRecord,
     RequestRecord,
     joined,
-    totals,
 )
 from tcpwatch.core.transitions import OVER
+
+_MOST_INTERVALS: Final = 2 * INTERVALS_KEPT
+"""Forgetting is cheaper for many than one by one."""
 
 _make: Final[Callable[..., Any]] = tuple.__new__
 """Makes a NamedTuple of a tuple that has its fields; calling the class costs twice as much."""
@@ -46,7 +48,17 @@ class Timeline:
 
     __slots__ = (
         *("_before_tls", "_dropped_phases", "_exchange", "_exchange_start", "_exchange_wall"),
-        *("_legs", "_parse", "_signs", "accepted", "accepted_ns", "anomalies", "blame", "blocking"),
+        *(
+            "_intervals",
+            "_legs",
+            "_parse",
+            "_signs",
+            "accepted",
+            "accepted_ns",
+            "anomalies",
+            "blame",
+            "blocking",
+        ),
         *("count", "dispatch", "dropped", "ending", "error", "flags", "key", "last_ns", "method"),
         *("outcome", "phase", "requests", "requests_exported", "scheme", "sequence"),
         *("server_errors", "since_ns", "start_ns", "tls", "trace_state"),
@@ -76,7 +88,9 @@ class Timeline:
         self.error: str | None = None
         self.requests: list[RequestRecord] = []
         self._legs: list[Leg] = []
-        self._dropped_phases: dict[str, int] | None = None
+        self._intervals = 0
+        """How many they are made of."""
+        self._dropped_phases: dict[str, int] = {}
         self._before_tls: str = names.DISPATCH
         self._exchange: list[Leg] | None = None
         """The earlier legs of the request that is under way."""
@@ -112,7 +126,8 @@ class Timeline:
             self.phase, self._before_tls = course.phase, course.before_tls
             self.since_ns, self.last_ns = times[course.since], times[last]
             self._legs.append(leg)
-            if not first:
+            self._intervals += len(course.steps)
+            if self._intervals >= _MOST_INTERVALS:
                 self._forget()
         if course.anomalies:
             self.anomalies += course.anomalies
@@ -141,11 +156,17 @@ class Timeline:
 
     def _forget(self) -> None:
         """Keep the last legs only, so that an hour of keep-alive has bounded memory."""
-        legs = self._legs
-        while sum(len(leg.course.steps) for leg in legs[1:]) >= INTERVALS_KEPT:
-            intervals = legs.pop(0).intervals()
-            self.dropped += len(intervals)
-            self._dropped_phases = totals(intervals, self._dropped_phases)
+        legs, kept, gone = self._legs, self._intervals, 0
+        for leg in legs:
+            fewer = kept - len(leg.course.steps)
+            if fewer < INTERVALS_KEPT:
+                break
+            leg.add_to(self._dropped_phases)
+            kept = fewer
+            gone += 1
+        del legs[:gone]
+        self.dropped += self._intervals - kept
+        self._intervals = kept
 
     @property
     def signs(self) -> Signs:
@@ -266,6 +287,9 @@ class Timeline:
         if self.outcome is None or self.accepted is None:
             raise ValueError(f"connection {self.key} is in phase {self.phase}, not over")
         intervals = [interval for leg in self._legs for interval in leg.intervals()]
+        phases = dict(self._dropped_phases)
+        for leg in self._legs:
+            leg.add_to(phases)
         return ConnectionRecord(
             key=self.key,
             accepted=self.accepted,
@@ -273,7 +297,7 @@ class Timeline:
             start_ns=self.start_ns,
             end_ns=self.since_ns,
             dispatch=self.dispatch,
-            phases=totals(intervals, self._dropped_phases),
+            phases=phases,
             intervals=tuple(intervals[-INTERVALS_KEPT:]),
             intervals_dropped=self.dropped + max(len(intervals) - INTERVALS_KEPT, 0),
             requests=self.sequence,
