@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from tcpwatch import names
 from tcpwatch.core import kinds
-from tcpwatch.core.course import Leg, Said, course_of
+from tcpwatch.core.course import Leg, Said, add_up, course_of
 from tcpwatch.core.marks import MARK, Accepted, Closing, Ending, Exchanged, Marks, Tls
 from tcpwatch.core.outcome import Signs, is_ordinary, outcome_of
 from tcpwatch.core.record import (
@@ -161,9 +161,9 @@ class Timeline:
             fewer = kept - len(leg.course.steps)
             if fewer < INTERVALS_KEPT:
                 break
-            leg.add_to(self._dropped_phases)
             kept = fewer
             gone += 1
+        add_up(legs[:gone], self._dropped_phases)
         del legs[:gone]
         self.dropped += self._intervals - kept
         self._intervals = kept
@@ -288,8 +288,7 @@ class Timeline:
             raise ValueError(f"connection {self.key} is in phase {self.phase}, not over")
         intervals = [interval for leg in self._legs for interval in leg.intervals()]
         phases = dict(self._dropped_phases)
-        for leg in self._legs:
-            leg.add_to(phases)
+        add_up(self._legs, phases)
         return ConnectionRecord(
             key=self.key,
             accepted=self.accepted,
