@@ -175,12 +175,13 @@ def _defined(owner: Any, name: str) -> str:
 
 @functools.cache
 def probed(name: str) -> Any:
-    """Run one of probes.py in a process of its own, without the telemetry settings of this one."""
+    """Run one of `probes` in a process of its own, without the telemetry settings of this one."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "TCPWATCH_"))}
     off = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}
+    here = {"PYTHONPATH": str(Path(__file__).parent), "TCPWATCH_BANNER": "off"}
     done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("probes.py"), name],
-        env=kept | off | {"TCPWATCH_BANNER": "off"},
+        [sys.executable, "-m", "probes", name],
+        env=kept | off | here,
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -309,7 +310,7 @@ SOURCES: dict[str, Source] = {
 
 
 def source(name: str) -> Source:
-    """Return a block's source: `symptom: NAME` is probes.py's, `overhead: NAME` the benchmark's.
+    """Return a block's source: `symptom: NAME` is a probe's, `overhead: NAME` the benchmark's.
 
     `sizing: NAME` is the stack's, `load: NAME` the scenarios', `example: NAME` examples.py's,
     `help NAME` what a command says of itself.
