@@ -10,32 +10,19 @@ written anew only when something else in them has changed.
 
 from __future__ import annotations
 
-import functools
-import json
-import os
 import re
-import subprocess
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import click
-from click.testing import CliRunner
 
 from bench.report import BLOCKS as OVERHEAD
 from bench.results import Results
-from examples import EXAMPLES
+from blocks.code import chain, help_text, phases, settings, timeline
+from blocks.markdown import fenced
+from blocks.runs import cost, demo, example, patched, symptom, without_numbers
 from stack.figures import BLOCKS as SIZING
 from stack.figures import Sizing
-from tcpwatch import names
-from tcpwatch.cli.commands import tcpwatch as command
-from tcpwatch.core import kinds
-from tcpwatch.core.transitions import BEFORE_TLS, OVER, TRANSITIONS
-from tcpwatch.settings import Settings
-from tcpwatch.view import glossary
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "load"))  # Locust's files are no package
@@ -51,227 +38,6 @@ BLOCK = re.compile(
 )
 QUICK_SECONDS = 3.0
 USUAL_SECONDS = 18.0
-PATIENCE = 50.0
-
-
-# -- exact blocks --------------------------------------------------------------------------------
-
-
-def settings() -> str:
-    """Return the settings table."""
-    rows = [
-        (
-            f"`TCPWATCH_{setting.name.upper()}`",
-            _default(setting.default),
-            setting.metadata["meaning"],
-        )
-        for setting in fields(Settings)
-    ]
-    return table(("variable", "default", "meaning"), rows)
-
-
-def _default(value: Any) -> str:
-    if isinstance(value, bool):
-        return "`on`" if value else "`off`"
-    return f"`{value}`" if value != () else "none"
-
-
-def phases() -> str:
-    """Return the phases with their meaning."""
-    rows = [(f"`{phase}`", glossary.PHASES[phase]) for phase in names.PHASES]
-    return table(("phase", "the connection is …"), rows)
-
-
-def help_text(*arguments: str) -> str:
-    """Return what the command says of itself."""
-    shown = CliRunner().invoke(
-        command, [*arguments, "--help"], prog_name="tcpwatch", terminal_width=80
-    )
-    if shown.exit_code:
-        raise click.ClickException(shown.output)
-    line = " ".join(("tcpwatch", *arguments, "--help"))
-    return fenced(f"$ {line}\n{shown.output.strip()}")
-
-
-def timeline() -> str:
-    """Return the transition table as a diagram, and in words what holds in nearly every phase."""
-    words = {number: kind for kind, number in vars(kinds).items() if isinstance(number, int)}
-    by_kind: dict[str, dict[str, str]] = defaultdict(dict)
-    for (phase, number), target in TRANSITIONS.items():
-        by_kind[words[number]][phase] = target
-    drawn, said = [], []
-    for kind, moves in by_kind.items():
-        if len(moves) > len(names.PHASES) / 2:
-            said.append(_everywhere(kind, moves))
-            continue
-        for phase, target in moves.items():
-            # After a handshake a connection is where it was before.
-            targets = by_kind["TLS_BEGAN"] if target == BEFORE_TLS else [target]
-            drawn += [f"    {phase} --> {following} : {kind}" for following in targets]
-    lines = ["stateDiagram-v2", f"    [*] --> {names.ACCEPT_QUEUE}", *drawn]
-    return fenced("\n".join(lines), "mermaid") + "\n" + "\n".join(said) + "\n"
-
-
-def _everywhere(kind: str, moves: dict[str, str]) -> str:
-    (target,) = set(moves.values())
-    but = [f"`{phase}`" for phase in names.PHASES if phase not in moves]
-    listed = " and ".join(part for part in (", ".join(but[:-1]), but[-1]) if part)
-    where = "the connection is over" if target == OVER else f"the phase is `{target}`"
-    return f"- `{kind}` in any phase but {listed}: {where}."
-
-
-def chain() -> str:
-    """Return the way from Flask.run to the kernel's accept, for the server that Flask makes."""
-    from flask import Flask
-    from werkzeug import serving
-
-    server, handler = serving.ThreadedWSGIServer, serving.WSGIRequestHandler
-    steps: list[tuple[int, Any, str, str]] = [
-        (0, Flask, "run", ""),
-        (1, serving, "run_simple", ""),
-        (2, server, "serve_forever", ""),
-        (3, server, "_handle_request_noblock", ""),
-        (4, server, "get_request", ""),
-        (5, _socket(), "accept", "ends `accept_queue`"),
-        (5, _tls_socket(), "do_handshake", "`tls_handshake` (HTTPS)"),
-        (4, server, "process_request", "`dispatch`"),
-        (5, server, "finish_request", "(in the new thread)"),
-        (6, handler, "handle", "`idle`"),
-        (7, handler, "parse_request", "`read_head`"),
-        (7, handler, "run_wsgi", "`app`, `respond`, `drain`"),
-        (5, server, "shutdown_request", "`close`"),
-    ]
-    lines = []
-    for depth, owner, method, phase in steps:
-        where = "  " * depth + _defined(owner, method)
-        lines.append(f"{where:<72}{phase}".replace("`", "").rstrip())
-    return fenced("\n".join(lines))
-
-
-def _socket() -> type:
-    import socket
-
-    return socket.socket
-
-
-def _tls_socket() -> type:
-    import ssl
-
-    return ssl.SSLSocket
-
-
-def _defined(owner: Any, name: str) -> str:
-    """Return module, class and name of a method, of the class that defines it."""
-    if not isinstance(owner, type):
-        return f"{owner.__name__}.{getattr(owner, name).__name__}"
-    definer = next((cls for cls in owner.__mro__ if name in vars(cls)), None)
-    if definer is None:
-        raise LookupError(f"{owner.__name__} has no {name} any longer")
-    return f"{definer.__module__}.{definer.__qualname__}.{name}"
-
-
-# -- blocks from live runs -----------------------------------------------------------------------
-
-
-@functools.cache
-def probed(name: str) -> Any:
-    """Run one of `probes` in a process of its own, without the telemetry settings of this one."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "TCPWATCH_"))}
-    off = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}
-    here = {"PYTHONPATH": str(Path(__file__).parent), "TCPWATCH_BANNER": "off"}
-    done = subprocess.run(
-        [sys.executable, "-m", "probes", name],
-        env=kept | off | here,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    if done.returncode:
-        raise click.ClickException(f"probe {name} failed:\n{done.stderr}")
-    return json.loads(done.stdout)
-
-
-def patched() -> str:
-    """Return what is patched, and when."""
-    rows = [
-        (f"`{owner}`", ", ".join(f"`{method}`" for method in methods), when)
-        for key, when in (("at once", "at `install()`"), ("later", "when such a server is met"))
-        for owner, methods in probed("patched")[key].items()
-    ]
-    return table(("class", "methods", "when"), rows)
-
-
-def cost() -> str:
-    """Return the system calls that a connection costs."""
-    calls = [f"{often} x `{call}`" for call, often in probed("cost")["calls"].items()]
-    return "- System calls added per connection: " + ", ".join(calls) + ".\n"
-
-
-def symptom(name: str) -> str:
-    """Return what the telemetry shows of one symptom; "" where it cannot be played."""
-    found = probed("symptoms").get(name)
-    return fenced(found) if found else ""
-
-
-@functools.cache
-def demo_output(seconds: float) -> str:
-    """Run the demo, about so many seconds, and return what it prints on 80 columns."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tcpwatch", "demo", "--seconds", str(seconds)],
-        env=os.environ | {"COLUMNS": "80", "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    if done.returncode:
-        raise click.ClickException(f"the demo failed:\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def demo(seconds: float) -> str:
-    """Return the demo's answer to the question why the second client waited."""
-    lines = demo_output(seconds).partition("What happened")[2].splitlines()
-    parts = (
-        _from(lines, r"^Act 1", 1),
-        _from(lines, r"^ - Client B ", 1, hanging=True),
-        _from(lines, r"^ - Client C ", 1, hanging=True),
-    )
-    text = "$ make demo"
-    for part in parts:
-        cut = part[0].startswith("Act 1")
-        gap = "\n...\n" if cut else "\n"
-        text += gap + "\n".join(line.rstrip() for line in part)
-    return fenced(text)
-
-
-def _from(lines: list[str], pattern: str, how_many: int, *, hanging: bool = False) -> list[str]:
-    """Return lines from the first that matches; `hanging`: and the indented ones that follow."""
-    for at, line in enumerate(lines):
-        if re.match(pattern, line):
-            end = at + how_many
-            while hanging and end < len(lines) and lines[end].startswith("   "):
-                end += 1
-            return lines[at:end]
-    raise LookupError(f"the demo says nothing like {pattern!r} any longer")
-
-
-def example(name: str) -> str:
-    """Return what a command prints, of examples.py."""
-    return fenced(EXAMPLES[name]())
-
-
-def without_numbers(text: str) -> str:
-    """Return a text without what a second run would make different: numbers, ids, bars, breaks."""
-    text = re.sub(r"(\.id +)[0-9a-f]+", r"\1N", text)
-    text = re.sub(r"\d+ other clients?", "N other clients", text)
-    text = re.sub(r"[█░]+", "", text)
-    text = re.sub(r"\d+(\.\d+)*( m?s\b)?", "N", text)
-    return " ".join(text.split())
-
-
-# -- the machinery -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -333,17 +99,6 @@ def source(name: str) -> Source:
     if kind == "symptom":
         return Source(lambda: symptom(which), measured=True)
     raise LookupError(f"nothing makes a block named {name!r}")
-
-
-def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Return a Markdown table."""
-    lines = [head, ("---",) * len(head), *rows]
-    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
-
-
-def fenced(text: str, language: str = "text") -> str:
-    """Return a fenced block."""
-    return f"```{language}\n{text}\n```\n"
 
 
 def blocks(document: Path) -> Iterator[tuple[str, str]]:

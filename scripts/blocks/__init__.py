@@ -1,0 +1,1 @@
+"""What the generated blocks of the docs say."""
