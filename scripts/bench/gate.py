@@ -14,10 +14,11 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench.instructions import CURE, Counts, measure, told, valgrind
+from bench.instructions import CURE, KEEP_ALIVE, Counts, measure, told, valgrind
 from bench.processes import Subject
 from bench.ratios import middle, ratio
 from bench.rungs import BARE, EVERYTHING, METRICS, PEER
@@ -26,6 +27,8 @@ from environments import ROOT
 BASELINE = Path(__file__).with_name("baseline.json")
 OTHERS = ROOT / ".venvs"
 RUNGS = (BARE, METRICS, EVERYTHING, PEER)
+KEPT_RUNGS = (BARE, METRICS, EVERYTHING)
+"""Those of a server that keeps its connection alive."""
 GROWTH = 0.1
 """So much more than the baseline is still the same; other releases of the peer differ as much."""
 
@@ -37,11 +40,35 @@ def running() -> str:
     return ".".join(platform.python_version_tuple()[:2])
 
 
-def ratios_of(counts: Counts) -> Ratios:
-    """Return the ratio to the peer of each of our rungs that was counted."""
-    medians = {name: middle(values).median for name, values in counts.items()}
-    bare, peer = medians.pop(BARE.name), medians.pop(PEER.name)
-    return {name: ratio(count, bare, peer) for name, count in medians.items()}
+@dataclass(frozen=True)
+class Counted:
+    """What was counted of one Python: a connection for each request, and one that is kept alive."""
+
+    each: Counts
+    kept: Counts
+
+    def ratios(self) -> Ratios:
+        """Return the ratio to the peer of each of our rungs; the peer has a connection for each."""
+        each, kept = _medians(self.each), _medians(self.kept)
+        bare, peer, bare_kept = each.pop(BARE.name), each.pop(PEER.name), kept.pop(BARE.name)
+        return {name: ratio(count, bare, peer) for name, count in each.items()} | {
+            f"{name}, keep-alive": ratio(count, bare_kept, peer, bare)
+            for name, count in kept.items()
+        }
+
+    def told(self) -> str:
+        """Return it as two tables."""
+        return f"{told(self.each)}\n\nkeep-alive\n{told(self.kept)}"
+
+
+def count(subjects: Sequence[Subject]) -> dict[Subject, Counted]:
+    """Count the instructions of some Pythons."""
+    each, kept = measure(subjects, RUNGS), measure(subjects, KEPT_RUNGS, KEEP_ALIVE)
+    return {subject: Counted(each[subject], kept[subject]) for subject in subjects}
+
+
+def _medians(counts: Counts) -> Ratios:
+    return {name: middle(values).median for name, values in counts.items()}
 
 
 def grown(found: Mapping[str, float], baseline: Mapping[str, float]) -> list[str]:
@@ -61,12 +88,12 @@ def accept() -> int:
     """Make what is measured now the baseline of every Python that has an environment."""
     others = {folder.name: Subject(folder / "bin" / "python") for folder in OTHERS.glob("3.*")}
     subjects = {running(): Subject(), **others}
-    counts = measure(list(subjects.values()), RUNGS)
+    counted = count(list(subjects.values()))
     baseline = json.loads(BASELINE.read_text(encoding="utf-8"))
     for python, subject in subjects.items():
-        print(f"\nPython {python}\n{told(counts[subject])}")
+        print(f"\nPython {python}\n{counted[subject].told()}")
         baseline[python] = {
-            name: round(value, 4) for name, value in ratios_of(counts[subject]).items()
+            name: round(value, 4) for name, value in counted[subject].ratios().items()
         }
     ordered = dict(sorted(baseline.items(), key=lambda each: int(each[0].split(".")[1])))
     BASELINE.write_text(json.dumps(ordered, indent=2) + "\n", encoding="utf-8")
@@ -76,10 +103,10 @@ def accept() -> int:
 
 def compare() -> int:
     """Compare with the baseline of this Python; say what has grown."""
-    counts = measure([Subject()], RUNGS)[Subject()]
-    print(told(counts))
+    counted = count([Subject()])[Subject()]
+    print(counted.told())
     known: dict[str, Ratios] = json.loads(BASELINE.read_text(encoding="utf-8"))
-    complaints = grown(ratios_of(counts), known.get(running(), {}))
+    complaints = grown(counted.ratios(), known.get(running(), {}))
     for complaint in complaints:
         print(f"instructions beside the peer's: {complaint}")
     if complaints:

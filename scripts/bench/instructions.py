@@ -16,6 +16,7 @@ children counts, whenever it is done:
     python -m bench.instructions --rungs bare,100%,flask --repeats 3
     python -m bench.instructions --source . --source ../other     two checkouts, side by side
     python -m bench.instructions --serving                        the serving thread alone
+    python -m bench.instructions --keep-alive --rungs bare,metrics  one connection for all
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.load import Load, run
 from bench.processes import Subject
 from bench.ratios import middle, ratio
-from bench.rungs import BARE, PEER, RUNGS, SINGLE, THREADED, Rung, named
+from bench.rungs import BARE, HTTP, PEER, RUNGS, SINGLE, THREADED, Rung, named
 from bench.server import STRETCH
 
 FEW, MANY = 150, 550
@@ -87,6 +88,8 @@ PROCESS = Tool(
     "*",
 )
 """Counts every thread and every child."""
+KEEP_ALIVE = replace(PROCESS, kind=HTTP)
+"""The same, of a server that keeps its one connection: what was done for each connection is not."""
 SERVING_THREAD = Tool(
     SINGLE,
     ("--tool=callgrind", "--separate-threads=yes", "--callgrind-out-file={folder}/counts"),
@@ -111,7 +114,7 @@ def count(subject: Subject, rung: Rung, tool: Tool, requests: int, endpoint: str
     with tempfile.TemporaryDirectory() as folder:
         under = ["valgrind", *(option.format(folder=folder) for option in tool.options)]
         with subject.server(tool.kind, rung, endpoint, under, SLOW_TIMES) as server:
-            run(Load(server.port, requests))
+            run(Load(server.port, requests, keep_alive=tool.kind == HTTP))
             server.end()
         return sum(total(file.read_text()) for file in Path(folder).glob(tool.files))
 
@@ -171,11 +174,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--source", type=Path, action="append", help="a checkout; may be repeated")
     parser.add_argument("--rungs", type=named, default=list(RUNGS), metavar="A,B")
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--serving", action="store_true", help="the serving thread alone")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--serving", action="store_true", help="the serving thread alone")
+    only.add_argument("--keep-alive", action="store_true", help="one connection for all requests")
     options = parser.parse_args(arguments)
     sources = [source.resolve() for source in options.source or ()] or [None]
     subjects = [Subject(options.python, source) for source in sources]
-    tool = SERVING_THREAD if options.serving else PROCESS
+    tool = SERVING_THREAD if options.serving else KEEP_ALIVE if options.keep_alive else PROCESS
     if not valgrind():
         sys.exit(CURE)
     found = measure(subjects, options.rungs, tool, options.repeats)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import gate
-from bench.gate import BASELINE, GROWTH, RUNGS, grown, ratios_of
-from bench.instructions import total
+from bench.gate import BASELINE, GROWTH, KEPT_RUNGS, RUNGS, Counted, grown
+from bench.instructions import KEEP_ALIVE, PROCESS, Tool, total
+from bench.processes import Subject
+from bench.rungs import Rung
 
 COUNTS = {"bare": [100.0], "metrics": [120.0], "100%": [150.0], "flask": [300.0]}
+KEPT = {"bare": [40.0], "metrics": [50.0], "100%": [80.0]}
+RATIOS = {"metrics": 0.1, "100%": 0.25, "metrics, keep-alive": 0.05, "100%, keep-alive": 0.2}
 
 
 def test_a_ratio_is_taken_of_each_rung_that_is_ours() -> None:
-    assert ratios_of(COUNTS) == {"metrics": 0.1, "100%": 0.25}
+    """A server that keeps connections has no peer: its unit is what the peer adds to the other."""
+    assert Counted(COUNTS, KEPT).ratios() == RATIOS
 
 
 @given(st.floats(0.001, 10), st.floats(0, 3))
@@ -36,6 +42,7 @@ def test_a_complaint_says_what_it_was_and_what_it_is() -> None:
 
 def test_every_baseline_has_every_rung_that_is_compared() -> None:
     ours = {rung.name for rung in RUNGS} - {"bare", "flask"}
+    ours |= {f"{rung.name}, keep-alive" for rung in KEPT_RUNGS if rung.name != "bare"}
     known = json.loads(BASELINE.read_text())
     assert known
     assert all(set(ratios) == ours for ratios in known.values())
@@ -47,10 +54,16 @@ def counting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, list[
     baseline = tmp_path / "baseline.json"
     baseline.write_text("{}")
     counts = dict(COUNTS)
+
+    def measure(
+        subjects: Sequence[Subject], rungs: Sequence[Rung], tool: Tool = PROCESS
+    ) -> dict[Subject, dict[str, list[float]]]:
+        return dict.fromkeys(subjects, KEPT if tool is KEEP_ALIVE else counts)
+
     monkeypatch.setattr(gate, "BASELINE", baseline)
     monkeypatch.setattr(gate, "valgrind", lambda: "valgrind")
     monkeypatch.setattr(gate, "OTHERS", tmp_path)
-    monkeypatch.setattr(gate, "measure", lambda subjects, rungs: dict.fromkeys(subjects, counts))
+    monkeypatch.setattr(gate, "measure", measure)
     return counts
 
 
@@ -71,8 +84,7 @@ def test_the_exit_status_is_the_verdict(
 def test_every_python_that_has_an_environment_gets_a_baseline(tmp_path: Path) -> None:
     (tmp_path / "3.99").mkdir()
     gate.main(["--accept"])
-    ratios = {"metrics": 0.1, "100%": 0.25}
-    assert json.loads(gate.BASELINE.read_text()) == {gate.running(): ratios, "3.99": ratios}
+    assert json.loads(gate.BASELINE.read_text()) == {gate.running(): RATIOS, "3.99": RATIOS}
 
 
 @pytest.mark.usefixtures("counting")
