@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import signal
 
+import hypothesis
 import pytest
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts us in the background has us ignore Ctrl-C, and our servers would inherit
     # that; what is caught is reset by exec, what is ignored is not.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# How long an example takes is the machine's affair: with others at work, 0.2 s are soon over.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from opentelemetry import _logs
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
+from opentelemetry.sdk._logs.export import (
+    InMemoryLogRecordExporter,
+    LogRecordExportResult,
+    SimpleLogRecordProcessor,
+)
 
 from tcpwatch import names
 from tcpwatch.emit import log
+from tcpwatch.emit.delivery import Deliveries
 
-OURS = logging.getLogger(names.SCOPE)
+OURS, THEIRS = logging.getLogger(names.SCOPE), logging.getLogger(__name__)
 
 
 @pytest.fixture
@@ -65,3 +70,39 @@ def test_an_application_whose_log_is_exported_does_it_itself(
     monkeypatch.setattr(logging.getLogger(), "handlers", [LoggingHandler()])
     OURS.warning("stuck")
     assert not exported.get_finished_logs()
+
+
+class Refused(InMemoryLogRecordExporter):
+    """Does as the SDK's exporter with a collector that is down: each retry is logged."""
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        """Fail."""
+        for _ in range(3):
+            THEIRS.warning("Transient error encountered, retrying.")
+        return LogRecordExportResult.FAILURE
+
+
+@pytest.mark.parametrize("listens", ["before", "after"])
+def test_a_collector_that_is_down_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, listens: str
+) -> None:
+    """The exporter of our warnings, made with the first of them, adds none on its own troubles."""
+    deliveries = Deliveries()
+    monkeypatch.setattr(log, "deliveries", deliveries)
+    monkeypatch.setattr(log, "otlp_exporter", lambda signal: Refused)
+    monkeypatch.setattr(_logs, "get_logger_provider", object)
+    monkeypatch.setenv("OTEL_LOGS_EXPORTER", "otlp")
+    if listens == "before":
+        deliveries.listen()
+    export = log.export()
+    assert export is not None
+    monkeypatch.setattr(log, "_DELAY_MS", 60_000)
+    OURS.warning("stuck")
+    if listens == "after":
+        deliveries.listen()
+    export.close(10.0)
+    deliveries.leave()
+    told = [record.getMessage() for record in caplog.records]
+    assert told[0] == "stuck"
+    assert len(told) == 2
+    assert told[1].startswith("telemetry cannot be sent: logs to ")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 from werkzeug.serving import make_server
 
@@ -131,6 +132,24 @@ def test_an_abstract_unix_socket() -> None:
     absent = ("network.type", "server.port", "network.peer.port", "tcpwatch.phase.accept_queue")
     assert not set(absent) & set(found)
     assert not [key for key in found if key.startswith("tcpwatch.tcp.")]
+
+
+@pytest.mark.parametrize("kind", ["path", "abstract"])
+def test_a_unix_client_names_itself_as_it_likes(tmp_path: Path, kind: str) -> None:
+    """Bytes that are no UTF-8 are replaced: an exporter would lose its whole batch over them."""
+    name = str(tmp_path / "server")
+    own = bytes(tmp_path) + b"/\xff\xed\xa0\x80" if kind == "path" else b"\0\xff\xed\xa0\x80"
+    with watching() as watch, serving(socketserver.ThreadingUnixStreamServer(name, Plain)):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(LIMIT)
+            client.bind(own)
+            client.connect(name)
+            client.sendall(request_bytes("/"))
+            assert parse(read_all(client)).status == 200
+        (span,) = watch.connections
+        told = watch.spans
+    assert str(facts(span)["network.peer.address"]).endswith("\N{REPLACEMENT CHARACTER}")
+    encode_spans(told).SerializeToString()
 
 
 def test_ipv6_has_its_own_type() -> None:

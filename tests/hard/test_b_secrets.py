@@ -80,12 +80,43 @@ def test_neither_headers_nor_bodies_leave(
     assert SECRET not in told(seen)
 
 
-def test_credentials_in_the_target_stay(start: Start, seen: Seen) -> None:
-    """A client that takes us for a proxy sends a whole URL; who it logs in as is not told."""
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"http://user:{SECRET}@example.test/page?token={SECRET}",
+        f"user:{SECRET}@example.test:443",
+        f"/page;password={SECRET}/more",
+        f"/page?next=http://user:{SECRET}@example.test",
+        f"/page#access_token={SECRET}",
+    ],
+)
+def test_credentials_in_the_target_stay(start: Start, seen: Seen, target: str) -> None:
+    """A client that takes us for a proxy sends a whole URL; who it logs in as is not told.
+
+    Nor is it elsewhere in a target, nor are parameters of a path, whose names are secret.
+    """
     server = start("--server", "plain")
-    server.get(f"http://user:{SECRET}@example.test/page?token={SECRET}")
+    server.exchange(request_bytes(target, {"Host": f"user:{SECRET}@example.test"}))
     seen.wait_requests(1)
     assert SECRET not in told(seen)
+
+
+@pytest.mark.parametrize("dispatch", ["thread", "process"])
+def test_the_longest_request_is_told_and_holds_nobody_up(
+    receiver: Receiver, seen: Seen, tmp_path: Path, dispatch: str
+) -> None:
+    """A client fills each line it may send: others are answered, and what is told has an end."""
+    with prepared("views", receiver.endpoint, tmp_path) as start:
+        server = start("--dispatch", dispatch)
+        full = "a" * 65_000
+        headers = dict.fromkeys(("User-Agent", "X-Forwarded-For", "X-Forwarded-Host"), full)
+        assert server.exchange(request_bytes("/echo?" + full, headers, method="POST"))
+        assert server.get("/echo?a=1").status == 405
+        first, _ = seen.wait_requests(2)
+        seen.wait_connections(2)
+    lengths = {name: len(str(value)) for name, value in first.attributes.items()}
+    assert lengths["url.query"] == lengths["user_agent.original"] == 2048
+    assert max(lengths.values()) == 2048
 
 
 @pytest.mark.parametrize("dispatch", ["inline", "thread", "process"])

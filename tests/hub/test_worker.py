@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -147,6 +148,18 @@ def test_a_full_queue_loses_its_oldest_and_counts_it() -> None:
 
     assert [message[1] for message in post.queue] == [2, 3, 4]
     assert post.dropped == {"queue_full": 2}
+
+
+def test_who_waits_for_a_full_queue_does_not_wait_in_vain() -> None:
+    """A flush in a burst: its message is none of the oldest that are lost."""
+    post = Post(capacity=3)
+    first, second = threading.Event(), threading.Event()
+    post.queue.extend([("marks", 0, []), ("settled", first), ("settled", second)])
+    for number in range(1, 5):
+        post.send(("marks", number, []))
+
+    assert [message[1] for message in post.queue] == [first, second, 4]
+    assert post.dropped == {"queue_full": 4}
 
 
 def test_a_relay_carries_messages_between_processes() -> None:

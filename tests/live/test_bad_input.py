@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from tcpwatch.view.receiver import Receiver
 from tcpwatch.view.recording import Recording
 from tests.live.conftest import Start, starting
 from tests.live.harness import LiveServer
-from tests.live.seen import Seen
+from tests.live.seen import Seen, phases
 from tests.live.wire import local_port, read_all, request_bytes, reset
 
 HEAD = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
@@ -228,10 +229,14 @@ def test_a_client_resets(start: Start, seen: Seen, dispatch: str, stage: Stage) 
     client = server.connect()
     port = local_port(client)
     stage(client)
+    left_ns = time.time_ns()
     reset(client)
     assert server.get("/").body == b"hello"
     gone = seen.connection_of(port)
-    assert gone.attributes["tcpwatch.connection.outcome"] in STAGES[stage]
+    expected = STAGES[stage]
+    if stage is after_the_response and gone.end_ns - phases(gone)["close"] * 1e9 < left_ns:
+        expected = {*expected, "completed"}  # the client took longer than werkzeug lingers
+    assert gone.attributes["tcpwatch.connection.outcome"] in expected
     assert gone.status == "UNSET"
     assert "error.type" not in gone.attributes
     assert_nothing_leaks(server, seen)

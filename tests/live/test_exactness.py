@@ -12,8 +12,6 @@ from tests.live.seen import JIFFY, Seen, links, number, phases
 from tests.live.wire import local_port, parse, read_all, read_response, request_bytes
 
 pytestmark = pytest.mark.alone
-DRAIN = 0.0115
-"""The longest that werkzeug lingers after a response, with the loop's way back to `accept`."""
 N = 101
 KEEP = {"Connection": "keep-alive"}
 
@@ -29,13 +27,14 @@ def test_second_client_waits_for_the_view_of_the_first(start: Start, seen: Seen)
             connected = time.monotonic()
             second.sendall(request_bytes("/"))
             view_ended = parse(read_all(first)).json["ended"]
-            closed = time.monotonic()
+            assert second.recv(1)
+            answered = time.monotonic()
             read_all(second)
             waiting = seen.connection_of(local_port(second))
         blocker = seen.connection_of(local_port(first))
     wait = number(waiting, "tcpwatch.phase.accept_queue")
     assert view_ended - connected - JIFFY <= wait
-    assert wait <= max(view_ended + DRAIN, closed) - connected + JIFFY
+    assert wait <= answered - connected + JIFFY
     assert waiting.attributes["tcpwatch.blocked_by.activity"] == "inline"
     assert waiting.attributes["tcpwatch.blocked_by.count"] == 1
     assert (
@@ -53,16 +52,16 @@ def test_silent_tls_client_blocks_the_next(start: Start, seen: Seen, certificate
         connected = time.monotonic()
         silent_port, second_port = local_port(silent), local_port(second)
         server.wait_stderr("tls_handshake")
-        assert time.monotonic() - connected < 0.95
         time.sleep(max(0.0, connected + 1 - time.monotonic()))  # the scenario: silent for 1 s
         silent.close()
         released = time.monotonic()
         with server.wrap(second) as secured:
+            accepted = time.monotonic()
             secured.sendall(request_bytes("/"))
             assert parse(read_all(secured)).status == 200
     waiting, blocker = seen.connection_of(second_port), seen.connection_of(silent_port)
     wait = number(waiting, "tcpwatch.phase.accept_queue")
-    assert wait == pytest.approx(released - connected, abs=JIFFY + 0.005)
+    assert released - connected - JIFFY <= wait <= accepted - connected + JIFFY
     assert waiting.attributes["tcpwatch.blocked_by.activity"] == "tls_handshake"
     assert (
         waiting.attributes["tcpwatch.blocked_by.connection.id"]

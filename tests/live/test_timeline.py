@@ -34,9 +34,11 @@ class Stopwatch:
     def explains(self, seconds: float, late: float = 0.0) -> bool:
         """Say whether this is the duration of the pause.
 
-        A server that got to it late, because it had its other phases to go through, saw less.
+        A server that got to it late, because it had its other phases to go through, saw less; of
+        its queue it may not know what the kernel's clock shows as two ticks, which is under three.
         """
-        shortest = self.paused - late - STEP
+        unknown = 3 * JIFFY if late else 0.0
+        shortest = self.paused - late - unknown - STEP
         return shortest <= seconds <= time.monotonic() - self._began + STEP
 
     def explains_phase(self, told: dict[str, float], name: str) -> bool:
@@ -97,8 +99,8 @@ def test_a_client_that_says_nothing_is_idle(start: Start, seen: Seen) -> None:
         assert watch.explains_phase(phases(seen.connection_of(local_port(client))), "idle")
         request = seen.request_of(local_port(client))
         connection = seen.connection_of(local_port(client))
-    # The kernel counts the wait from ESTABLISHED on in whole jiffies.
-    assert (request.start_ns - connection.start_ns) / 1e9 >= watch.paused - JIFFY - STEP
+    # The kernel counts the wait from ESTABLISHED on in jiffies; three may be missing.
+    assert (request.start_ns - connection.start_ns) / 1e9 >= watch.paused - 3 * JIFFY - STEP
 
 
 def test_a_slow_head_is_read_head(start: Start, seen: Seen) -> None:
@@ -209,10 +211,13 @@ def test_keep_alive_waits_are_idle(start: Start, seen: Seen) -> None:
         watch.pause()
         client.sendall(request_bytes("/", KEEP))
         read_response(client)
-    connection = seen.connection_of(port)
-    assert watch.explains_phase(phases(connection), "idle")
+    told = phases(seen.connection_of(port))
+    # The client may have the first response long before the server goes on.
+    assert watch.explains(told["idle"], late=told["respond"] + told["drain"])
     first, second = seen.wait_requests(2)
-    assert (second.start_ns - first.end_ns) / 1e9 >= watch.paused - STEP
+    gap = (second.start_ns - first.end_ns) / 1e9
+    assert gap + first.duration >= watch.paused - STEP
+    assert gap >= watch.paused / 2
 
 
 @pytest.mark.parametrize("server", ["flask", "plain"])

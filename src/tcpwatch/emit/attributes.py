@@ -6,15 +6,14 @@ What is unknown is left out, never 0.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Any, Final
-from urllib.parse import unquote_plus, urlsplit
 
 from tcpwatch import names
 from tcpwatch.core.marks import Accepted, Closing
 from tcpwatch.core.record import ConnectionRecord
+from tcpwatch.emit.redaction import LONGEST, split_target
 from tcpwatch.hub.loop import Listener
 from tcpwatch.settings import Settings
 
@@ -29,36 +28,6 @@ OTHER: Final = "_OTHER"
 
 VERSIONS: Final = frozenset({"HTTP/0.9", "HTTP/1.0", "HTTP/1.1"})
 """What a metric may carry: http.server takes HTTP/1.<any number> from a client."""
-
-_PAIR: Final = re.compile(r"([^&;=]+)=([^&;]*)")
-_SECRET: Final = re.compile(
-    r"(?i)pass(?![a-z])|passw|passphrase|passcode|pwd|secret|token|jwt|signature|"
-    r"(?<![a-z])sig(?![a-z])|(api|access|private)[_-]?key|auth(?![a-z])|authorization|"
-    r"credential|session"
-)
-
-
-def redact(query: str) -> str:
-    """Return a query string with the values of secret-looking keys replaced by REDACTED."""
-    return _PAIR.sub(_redacted, query)
-
-
-def _redacted(pair: re.Match[str]) -> str:
-    return f"{pair[1]}=REDACTED" if _SECRET.search(unquote_plus(pair[1])) else pair[0]
-
-
-def split_target(target: str) -> tuple[str | None, str]:
-    """Return path and query of a request target; of an absolute one only what is its path.
-
-    An absolute-form target (RFC 9112 § 3.2.2) may carry the credentials of a user.
-    """
-    path, _, query = target.partition("?")
-    if "://" not in path:
-        return path, query
-    try:
-        return urlsplit(path).path or "/", query
-    except ValueError:  # no URL that anybody could take apart
-        return None, query
 
 
 def known_method(method: str | None) -> str:
@@ -161,23 +130,23 @@ def request_attributes(request: Any, accepted: Accepted, settings: Settings) -> 
         names.URL_SCHEME: request.scheme,
     }
     if request.method is not None and request.method not in METHODS:
-        found[names.HTTP_REQUEST_METHOD_ORIGINAL] = request.method
+        found[names.HTTP_REQUEST_METHOD_ORIGINAL] = request.method[:LONGEST]
     if request.target is not None:
         path, query = split_target(request.target)
         _put(found, names.URL_PATH, path)
         if query and settings.url_query:
-            found[names.URL_QUERY] = redact(query)
+            found[names.URL_QUERY] = query
     if request.version and request.version.startswith("HTTP/"):
-        found[names.NETWORK_PROTOCOL_VERSION] = request.version[5:]
+        found[names.NETWORK_PROTOCOL_VERSION] = request.version[5:LONGEST]
     _put_address(found, names.NETWORK_PEER_ADDRESS, names.NETWORK_PEER_PORT, accepted.peer)
     if settings.peer_address:
         forwarded = _first(request.forwarded_for)
         _put(found, names.CLIENT_ADDRESS, forwarded or (accepted.peer and accepted.peer[0]))
-    host, port = split_host(_first(request.forwarded_host) or request.host)
+    host, port = split_host(_first(request.forwarded_host) or _first(request.host))
     _put(found, names.SERVER_ADDRESS, host)
     if host is not None:
         _put(found, names.SERVER_PORT, port or (443 if request.scheme == "https" else 80))
-    _put(found, names.USER_AGENT_ORIGINAL, request.user_agent)
+    _put(found, names.USER_AGENT_ORIGINAL, request.user_agent and request.user_agent[:LONGEST])
     _put(found, names.CONNECTION_ID, accepted.cookie)
     return found
 
@@ -222,7 +191,10 @@ def span_name(request: Any) -> str:
 
 
 def split_host(host: str | None) -> tuple[str | None, int | None]:
-    """Split a Host header into name and port; brackets of an IPv6 literal are taken off."""
+    """Split a Host header into name and port; brackets of an IPv6 literal are taken off.
+
+    RFC 9110 § 7.2 knows no user in it; who sends one has put credentials there.
+    """
     if not host:
         return None, None
     # Mostly it is one of a few; what a client makes up is not remembered if it is long.
@@ -230,6 +202,7 @@ def split_host(host: str | None) -> tuple[str | None, int | None]:
 
 
 def _split(host: str) -> tuple[str | None, int | None]:
+    host = host.rpartition("@")[2]
     if host.startswith("["):
         name, _, rest = host[1:].partition("]")
         port = rest.removeprefix(":")
@@ -242,7 +215,7 @@ _split_known: Final = functools.lru_cache(256)(_split)
 
 
 def _first(values: str | None) -> str | None:
-    return values.split(",", 1)[0].strip() or None if values else None
+    return values[:LONGEST].split(",", 1)[0].strip() or None if values else None
 
 
 def _put(found: Attributes, name: str, value: object | None) -> None:

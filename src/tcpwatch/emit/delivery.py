@@ -16,7 +16,6 @@ from time import monotonic
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from opentelemetry.sdk.metrics.export import MetricExportResult
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 
 from tcpwatch.guard import guard
@@ -32,7 +31,8 @@ SHARED: Final = {"opentelemetry.exporter.otlp.common.http", "opentelemetry.sdk._
 CLIENT: Final = ("urllib3", "urllib3.connectionpool")
 """The HTTP client's logger and the one that tells of each connection and request."""
 
-_DELIVERED: Final = (SpanExportResult.SUCCESS, MetricExportResult.SUCCESS)
+_DELIVERED: Final = SpanExportResult.SUCCESS.name
+"""What each signal's result is called if it has worked."""
 
 _LONGEST: Final = 300
 """Characters of a reason; a collector may answer anything."""
@@ -109,7 +109,7 @@ class Delivery:
             except Exception as error:
                 said.append(_words(error))
             try:
-                self._end(result in _DELIVERED, said)
+                self._end(getattr(result, "name", None) == _DELIVERED, said)
             except Exception as error:
                 guard.caught("delivery", error)
             return result
@@ -139,15 +139,18 @@ class Deliveries:
         self._deliveries: WeakValueDictionary[int, Delivery] = WeakValueDictionary()
         self._sources: set[str] = set(SHARED)
         self._told_at = -GAP
-        self._told_trouble = False
+        self._told_trouble = self._listening = False
         self._telling = threading.Lock()
 
     def watch(self, exporter: Any, signal: str, destination: str, setting: str) -> Delivery:
-        """Watch an exporter of ours; to be called before `listen`."""
+        """Watch an exporter of ours; one that is made after `listen` is heard at once."""
         delivery = Delivery(signal, destination, setting, self.tell)
         delivery.watch_exports(exporter)
         self._deliveries[id(delivery)] = delivery
         self._sources.update(cls.__module__ for cls in type(exporter).__mro__)
+        if self._listening:
+            delivery.listening = True
+            self._hear()
         return delivery
 
     @property
@@ -156,8 +159,12 @@ class Deliveries:
 
     def listen(self) -> None:
         """Speak for our exporters from now on, in place of the SDK."""
+        self._listening = True
         for delivery in self._known:
             delivery.listening, delivery.trouble, delivery.lost = True, None, 0
+        self._hear()
+
+    def _hear(self) -> None:
         for source in map(logging.getLogger, self._sources if self._known else ()):
             if self._filter not in source.filters:
                 # Before the SDK's own filter of duplicates: what that has seen it hides for 20 s,
@@ -168,7 +175,7 @@ class Deliveries:
 
     def leave(self) -> None:
         """Let our exporters speak for themselves again."""
-        self._told_trouble = False
+        self._told_trouble = self._listening = False
         for delivery in self._known:
             delivery.listening = False
         for source in map(logging.getLogger, self._sources):

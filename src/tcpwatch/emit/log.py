@@ -14,8 +14,9 @@ from opentelemetry import _logs
 from opentelemetry._logs import LogRecord, SeverityNumber
 
 from tcpwatch import names
+from tcpwatch.emit.delivery import deliveries
 from tcpwatch.emit.errands import errands
-from tcpwatch.emit.providers import otlp_exporter
+from tcpwatch.emit.providers import ENDPOINT, endpoint, otlp_exporter
 from tcpwatch.guard import guard
 from tcpwatch.hub import hub
 
@@ -93,12 +94,14 @@ class Export(logging.Filter):
         provider = _logs.get_logger_provider()
         if isinstance(provider, LoggerProvider):
             return provider
-        exporter = otlp_exporter("logs")
-        if exporter is None:
+        make = otlp_exporter("logs")
+        if make is None:
             return None
+        exporter = make()
+        deliveries.watch(exporter, "logs", endpoint("logs"), ENDPOINT)
         errands.prepare()
         self._ours = LoggerProvider(resource=Resource.create(), shutdown_on_exit=False)
-        processor = BatchLogRecordProcessor(exporter(), schedule_delay_millis=_DELAY_MS)
+        processor = BatchLogRecordProcessor(exporter, schedule_delay_millis=_DELAY_MS)
         self._ours.add_log_record_processor(processor)
         return self._ours
 

@@ -24,6 +24,9 @@ from tcpwatch.emit.delivery import deliveries
 
 logger = logging.getLogger("tcpwatch")
 
+ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
+"""The variable that says where an OTLP exporter sends to."""
+
 DEFAULT_ENDPOINTS: Final = {
     "http/protobuf": "http://localhost:4318",
     "grpc": "http://localhost:4317",
@@ -206,7 +209,7 @@ def _exporters(signal: str) -> list[_Made]:
     for name in _chosen(signal):
         if name == "otlp":
             make = otlp_exporter(signal)
-            where, setting = endpoint(signal), "OTEL_EXPORTER_OTLP_ENDPOINT"
+            where, setting = endpoint(signal), ENDPOINT
         else:
             make = _load(signal, name)
             where, setting = name, f"OTEL_{signal.upper()}_EXPORTER"

@@ -23,6 +23,9 @@ _make: Final[Callable[..., Any]] = tuple.__new__
 _STEP_NS: Final = 100_000_000
 """Less than that is a slow thread, or a clock that is slewed by NTP."""
 
+KEPT: Final = 4096
+"""Characters of a client's text in a record; more of them are in no attribute."""
+
 # How far the handler's thread is, for the watchers of its reads and writes.
 RAW: Final = 0
 WAITING: Final = 1
@@ -78,16 +81,20 @@ class Exchange:
             self.error = module + cls.__qualname__
 
     def freeze(self, span: tuple[Any, ...] | None) -> tuple[Any, ...]:
-        """Return the fields of `Exchanged`; `span` is its part from trace_id on."""
+        """Return the fields of `Exchanged`; `span` is its part from trace_id on.
+
+        Of a text of the client's it has the first `KEPT` characters: many records may wait, and
+        the relay of a forked child carries no message of more than some 200 kB.
+        """
         return (
-            self.method,
-            self.target,
-            self.version,
+            self.method and self.method[:KEPT],
+            self.target and self.target[:KEPT],
+            self.version and self.version[:KEPT],
             self.scheme,
-            self.host,
-            self.forwarded_host,
-            self.forwarded_for,
-            self.user_agent,
+            self.host and self.host[:KEPT],
+            self.forwarded_host and self.forwarded_host[:KEPT],
+            self.forwarded_for and self.forwarded_for[:KEPT],
+            self.user_agent and self.user_agent[:KEPT],
             self.status,
             self.route,
             self.error,

@@ -52,12 +52,17 @@ class Post:
     def _hurry(self, queue: deque[Message]) -> None:
         if self.worker is not None and not self.worker.wake.is_set():
             self.worker.wake.set()
-        while len(queue) > self._capacity:
+        waiting: list[Message] = []
+        while len(queue) + len(waiting) > self._capacity:
             try:
-                queue.popleft()
+                lost = queue.popleft()
             except IndexError:  # the worker was faster
                 break
+            if lost[0] == "settled":  # somebody waits for it, and it is no record
+                waiting.append(lost)
+                continue
             self.dropped["queue_full"] += 1
+        queue.extendleft(reversed(waiting))
 
     def send_of_child(self, message: Message) -> None:
         """Send a message about a child by the way of the child's own, so that none overtakes."""
