@@ -177,6 +177,32 @@ def test_the_overview_has_its_charts_and_keeps_its_filters(
     again.locator(".lead", has_text=everyone).wait_for()
 
 
+@pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
+def test_what_a_chart_says_at_its_axes_is_not_cut_off(
+    serve: Serve, open_page: Open, size: tuple[int, int]
+) -> None:
+    """Each word is inside of its picture, though phases last from microseconds to seconds."""
+    viewer = serve()
+    shop = Server(viewer.store)
+    shop.connection(1, {names.DISPATCH: 1e-6, names.APP: 2.0})
+    page = open_page(f"{viewer.address}/#/overview", size)
+    page.wait_for_selector(".chart:nth-of-type(3) svg.main-svg .xtick text")
+    outside = page.evaluate(
+        """() => [...document.querySelectorAll(".chart .xtick text, .chart .ytick text")]
+            .filter((text) => {
+                // Its middle line from end to end: the box round a slanted word is larger than it.
+                const { x, y, width, height } = text.getBBox(), at = text.getScreenCTM();
+                const room = text.closest("svg").getBoundingClientRect();
+                return [x, x + width].some((end) => {
+                    const point = new DOMPoint(end, y + height / 2).matrixTransform(at);
+                    return point.x < room.left || point.x > room.right
+                        || point.y < room.top || point.y > room.bottom - 3;
+                });
+            }).map((text) => text.textContent)"""
+    )
+    assert outside == []
+
+
 def test_learn_has_this_recording_s_own_numbers(recorded: Viewer, open_page: Open) -> None:
     """Each phase in kernel and Python terms, and where it was in the code."""
     page = open_page(f"{recorded.address}/#/learn")

@@ -43,7 +43,10 @@ async function draw(place, traces, layout) {
   }, { displayModeBar: false, responsive: true });
 }
 
-const decades = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 10, 100, 1000];
+const decades = {
+  "1 µs": 1e-6, "10 µs": 1e-5, "0.1 ms": 1e-4, "1 ms": 1e-3, "10 ms": 1e-2,
+  "0.1 s": 1e-1, "1 s": 1, "10 s": 10, "100 s": 100, "1000 s": 1000,
+};
 
 // Each phase as a line from its median to its longest, on a scale of powers of ten.
 export function spreads(place, phases) {
@@ -61,8 +64,8 @@ export function spreads(place, phases) {
     line: { color: colour(name), width: 5 }, hoverinfo: "skip",
   }));
   return draw(place, [...lines, points("p50", "circle", 9), points("p95", "line-ns", 12), points("p99", "line-ns", 12), points("longest", "diamond", 8)], {
-    margin: { l: 92, r: 16, t: 8, b: 30 },
-    xaxis: { type: "log", tickvals: decades, ticktext: decades.map((one) => duration(one)) },
+    margin: { l: 92, r: 16, t: 8, b: 50 },
+    xaxis: { type: "log", tickangle: -45, tickvals: Object.values(decades), ticktext: Object.keys(decades) },
     yaxis: { automargin: false },
   });
 }
