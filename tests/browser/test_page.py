@@ -248,6 +248,33 @@ def test_each_view_fits_a_phone(recorded: Viewer, open_page: Open, view: str) ->
     assert inner[0] <= inner[1]
 
 
+def test_a_phone_has_the_place_in_the_code_too(recorded: Viewer, open_page: Open) -> None:
+    """Below the bar, where there is no room beside it."""
+    page = open_page(recorded.address, size=(390, 780))
+    page.locator(".card", has_text="Client B").get_by_role("link", name="Client B at").click()
+    page.wait_for_selector('[data-ready="connection"]')
+    assert page.locator(".step .code", has_text="TCPServer.get_request").first.is_visible()
+    inner = page.evaluate("[main.scrollWidth, main.clientWidth]")
+    assert inner[0] <= inner[1]
+
+
+def test_a_window_without_connections_says_so(serve: Serve, open_page: Open) -> None:
+    """A server that nobody asked lately, live, is not an empty page without a word."""
+    viewer = serve()
+    blocked(Server(viewer.store, began=time.time() - 60))
+    page = open_page(f"{viewer.address}/#/loop")
+    page.wait_for_selector(READY["loop"])
+    assert page.locator("#nobody").is_hidden()
+    page.click("#live")
+    page.locator("#shown", has_text="0 connections").wait_for()
+    said = page.locator("#nobody:visible", has_text="No connection that is over")
+    said.get_by_role("button", name="Show all").click()
+    page.wait_for_selector(READY["loop"])
+    assert page.locator("#nobody").is_hidden()
+    page.click("#live")
+    said.wait_for()
+
+
 def test_what_happens_now_appears_by_itself(serve: Serve, open_page: Open) -> None:
     """A page that was open before the first connection shows it, and the next, without a reload."""
     viewer = serve()
