@@ -201,8 +201,8 @@ def own(console: Console) -> None:
     _head(
         console,
         "Your own server",
-        "`tcpwatch run --view -- flask --app app run`, or whatever starts it, shows the same of it. "
-        "In code: `import tcpwatch; tcpwatch.install()` before app.run(), with "
+        "`tcpwatch run --view -- flask --app app run`, or whatever starts it, shows the same of "
+        "it. In code: `import tcpwatch; tcpwatch.install()` before app.run(), with "
         "OTEL_EXPORTER_OTLP_ENDPOINT at a viewer or any OpenTelemetry collector.",
     )
 
