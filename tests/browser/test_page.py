@@ -201,6 +201,8 @@ def test_what_a_chart_says_at_its_axes_is_not_cut_off(
             }).map((text) => text.textContent)"""
     )
     assert outside == []
+    for chart in page.locator(".chart").all()[1:]:
+        assert chart.locator(".ytick text").all_text_contents() == ["0", "1"]
 
 
 def test_learn_has_this_recording_s_own_numbers(recorded: Viewer, open_page: Open) -> None:
