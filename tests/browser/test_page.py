@@ -177,6 +177,34 @@ def test_the_overview_has_its_charts_and_keeps_its_filters(
     again.locator(".lead", has_text=everyone).wait_for()
 
 
+@pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
+def test_what_a_chart_says_at_its_axes_is_not_cut_off(
+    serve: Serve, open_page: Open, size: tuple[int, int]
+) -> None:
+    """Each word is inside of its picture, though phases last from microseconds to seconds."""
+    viewer = serve()
+    shop = Server(viewer.store)
+    shop.connection(1, {names.DISPATCH: 1e-6, names.APP: 2.0})
+    page = open_page(f"{viewer.address}/#/overview", size)
+    page.wait_for_selector(".chart:nth-of-type(3) svg.main-svg .xtick text")
+    outside = page.evaluate(
+        """() => [...document.querySelectorAll(".chart .xtick text, .chart .ytick text")]
+            .filter((text) => {
+                // Its middle line from end to end: the box round a slanted word is larger than it.
+                const { x, y, width, height } = text.getBBox(), at = text.getScreenCTM();
+                const room = text.closest("svg").getBoundingClientRect();
+                return [x, x + width].some((end) => {
+                    const point = new DOMPoint(end, y + height / 2).matrixTransform(at);
+                    return point.x < room.left || point.x > room.right
+                        || point.y < room.top || point.y > room.bottom - 3;
+                });
+            }).map((text) => text.textContent)"""
+    )
+    assert outside == []
+    for chart in page.locator(".chart").all()[1:]:
+        assert chart.locator(".ytick text").all_text_contents() == ["0", "1"]
+
+
 def test_learn_has_this_recording_s_own_numbers(recorded: Viewer, open_page: Open) -> None:
     """Each phase in kernel and Python terms, and where it was in the code."""
     page = open_page(f"{recorded.address}/#/learn")
@@ -220,6 +248,33 @@ def test_each_view_fits_a_phone(recorded: Viewer, open_page: Open, view: str) ->
     assert wide <= seen
     inner = page.evaluate("[main.scrollWidth, main.clientWidth]")
     assert inner[0] <= inner[1]
+
+
+def test_a_phone_has_the_place_in_the_code_too(recorded: Viewer, open_page: Open) -> None:
+    """Below the bar, where there is no room beside it."""
+    page = open_page(recorded.address, size=(390, 780))
+    page.locator(".card", has_text="Client B").get_by_role("link", name="Client B at").click()
+    page.wait_for_selector('[data-ready="connection"]')
+    assert page.locator(".step .code", has_text="TCPServer.get_request").first.is_visible()
+    inner = page.evaluate("[main.scrollWidth, main.clientWidth]")
+    assert inner[0] <= inner[1]
+
+
+def test_a_window_without_connections_says_so(serve: Serve, open_page: Open) -> None:
+    """A server that nobody asked lately, live, is not an empty page without a word."""
+    viewer = serve()
+    blocked(Server(viewer.store, began=time.time() - 60))
+    page = open_page(f"{viewer.address}/#/loop")
+    page.wait_for_selector(READY["loop"])
+    assert page.locator("#nobody").is_hidden()
+    page.click("#live")
+    page.locator("#shown", has_text="0 connections").wait_for()
+    said = page.locator("#nobody:visible", has_text="No connection that is over")
+    said.get_by_role("button", name="Show all").click()
+    page.wait_for_selector(READY["loop"])
+    assert page.locator("#nobody").is_hidden()
+    page.click("#live")
+    said.wait_for()
 
 
 def test_what_happens_now_appears_by_itself(serve: Serve, open_page: Open) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import types
 
 import pytest
 from click.testing import CliRunner
@@ -60,6 +61,21 @@ def test_without_the_extra_the_command_says_what_to_install(
         cli.main()
     assert ended.value.code == 2
     assert "pip install 'tcpwatch[view]'" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_the_command_is_loaded_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has the exit code that it has later."""
+
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    loading = types.SimpleNamespace(tcpwatch=interrupted)
+    monkeypatch.setitem(sys.modules, "tcpwatch.cli.commands", loading)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
 
 
 @pytest.mark.parametrize("name", sorted(tcpwatch.commands))

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tcpwatch.cli.commands import tcpwatch
+from tcpwatch.cli.launch import company, guests
 from tests.cli.programs import environment
 from tests.live.wire import LIMIT
 
@@ -78,6 +79,23 @@ def run(
     )
 
 
+def until_told_to_end(folder: Path, port: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*RUN, "--view", "--view-port", str(port), "--", "python", "-c", "input()"],
+        cwd=folder,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    """Return the first line of its standard error."""
+    assert process.stderr is not None
+    return process.stderr.readline()
+
+
 @needs_the_viewer
 @pytest.mark.usefixtures("strays")
 def test_the_viewer_receives_and_is_no_relative_of_the_program(folder: Path, port: int) -> None:
@@ -108,7 +126,7 @@ def test_a_viewer_that_is_kept_is_used_by_the_next(folder: Path, port: int) -> N
     assert "the viewer that runs already" in again.stderr
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/state", timeout=LIMIT) as answer:
         assert answer.status == 200
-    (viewer,) = viewers(port)
+    (viewer,) = (one for one in viewers(port) if "view" in one.cmdline())
     viewer.terminate()
     assert gone(port)
 
@@ -117,18 +135,45 @@ def test_a_viewer_that_is_kept_is_used_by_the_next(folder: Path, port: int) -> N
 @pytest.mark.usefixtures("strays")
 def test_a_program_that_is_killed_takes_the_viewer_along(folder: Path, port: int) -> None:
     """Nobody has to be told."""
-    with subprocess.Popen(
-        [*RUN, "--view", "--view-port", str(port), "--", "python", "-c", "input()"],
-        cwd=folder,
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        assert "the viewer shows it" in process.stderr.readline()
+    with until_told_to_end(folder, port) as process:
+        assert "the viewer shows it" in said(process)
         process.kill()
     assert gone(port)
+
+
+@needs_the_viewer
+@pytest.mark.usefixtures("strays")
+def test_who_is_started_again_keeps_the_viewer_of_the_one_before(folder: Path, port: int) -> None:
+    """Ctrl-C and the same command again: its page does not leave with the first one."""
+    with until_told_to_end(folder, port) as first:
+        assert "the viewer shows it" in said(first)
+        (attendant,) = (one for one in viewers(port) if "attend" in one.cmdline())
+        first.communicate("\n", timeout=LIMIT)
+    with until_told_to_end(folder, port) as second:
+        assert "the viewer that runs already" in said(second)
+        with pytest.raises(psutil.TimeoutExpired):
+            attendant.wait(2 * company.LAST_EXPORT)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/state", timeout=LIMIT) as answer:
+            assert answer.status == 200
+        second.communicate("\n", timeout=LIMIT)
+    assert gone(port)
+    assert not guests.path(port).exists()
+
+
+@needs_the_viewer
+@pytest.mark.usefixtures("strays")
+def test_a_lock_that_is_somebody_else_s_is_a_sentence(folder: Path, port: int) -> None:
+    """A link in the place of its file is not followed."""
+    lock = guests.path(port)
+    lock.symlink_to(folder / "elsewhere")
+    try:
+        ended = run("--view", "--view-port", str(port), "--", "python", "-c", "", folder=folder)
+    finally:
+        lock.unlink()
+    assert ended.returncode == 125
+    assert f"the viewer did not start: {lock}: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (folder / "elsewhere").exists()
 
 
 def test_a_port_of_somebody_else_stops_the_start(folder: Path) -> None:

@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from tcpwatch.cli.live.picture import picture
+from tcpwatch.cli.live.sources import Seen
 from tcpwatch.view import now
 from tcpwatch.view.receiver import Receiver
 from tcpwatch.view.recording import Recording
@@ -124,6 +127,29 @@ def send(endpoint: str, export: dict[str, Any]) -> None:
 
 
 # -- what is computed ----------------------------------------------------------------------------
+
+
+def test_servers_that_have_ended_are_counted_and_not_shown() -> None:
+    """After ten changes under a reloader there is one server; the last is shown, ended or not."""
+    console = Console(width=80)
+    ended = [
+        now.Server("ended", str(number), "127.0.0.1", 5000, heard=100.0, every=1.0)
+        for number in range(10)
+    ]
+    runs = now.Server("runs", "10", "127.0.0.1", 5000, heard=199.0, every=1.0)
+
+    def shown(*servers: now.Server) -> str:
+        with console.capture() as captured:
+            console.print(picture(console, "http://here", Seen(servers), 200.0))
+        return captured.get()
+
+    both = shown(runs, *ended)
+    assert "runs 127.0.0.1:5000" in both
+    assert "ended 127.0.0.1:5000" not in both
+    assert "10 more have ended, or told nothing for long" in both
+    alone = shown(*ended[:2])
+    assert alone.count("ended 127.0.0.1:5000") == 1
+    assert "1 more has ended" in alone
 
 
 def test_rates_are_those_of_the_last_two_exports() -> None:

@@ -78,6 +78,21 @@ def test_a_convoy_has_no_culprit(store: Store, shop: Server) -> None:
     assert "2 other clients waited for the same reason" in said
 
 
+def test_of_several_slow_ones_nobody_is_called_quick(store: Store, shop: Server) -> None:
+    """Two views of half a second each are no single culprit, and not nobody's fault either."""
+    shop.connection(
+        2,
+        {names.ACCEPT_QUEUE: 1.0},
+        blocked_by__activity=names.BLAME_CONVOY,
+        blocked_by__count=2,
+    )
+    (said,) = map(str, sentences(find(store)))
+    assert (
+        "2 other connections had to be served first, one after another, about 0.50 s each" in said
+    )
+    assert "nobody was slow" not in said
+
+
 def test_who_waited_for_whom_comes_first_then_convoys_then_the_rest(
     store: Store, shop: Server
 ) -> None:

@@ -19,6 +19,7 @@ from tcpwatch import names
 from tcpwatch.view.findings import find
 from tcpwatch.view.queries.connection import load
 from tcpwatch.view.store import Store, StoreError, dictionary
+from tcpwatch.view.store import store as module
 from tcpwatch.view.store.files import NotARecordingError, read_lines, write_lines
 from tests.view.telemetry import Server, blocked, pairs
 
@@ -255,6 +256,44 @@ def test_an_export_read_again_is_the_same_recording() -> None:
         assert list(write_lines(copy)) == lines
         assert find(copy) == find(store)
         assert load(copy, [2])[2].blocker == load(store, [2])[2].blocker
+
+
+def test_what_is_sent_again_is_counted_once() -> None:
+    """A sender repeats what was not acknowledged in time; another trace may have the same ids."""
+    sent: list[ExportTraceServiceRequest] = []
+
+    class Wire(Store):
+        def add_traces(
+            self, request: ExportTraceServiceRequest, *, everywhere: bool = False
+        ) -> int:
+            sent.append(request)
+            return super().add_traces(request, everywhere=everywhere)
+
+    with Wire() as store:
+        blocked(Server(store))
+        spans = count(store, "spans")
+        for request in sent[:]:
+            assert store.add_traces(request) == 0
+        assert (count(store), count(store, "spans")) == (2, spans)
+        other = ExportTraceServiceRequest.FromString(sent[0].SerializeToString())
+        other.resource_spans[0].scope_spans[0].spans[0].trace_id = b"another's trace."
+        store.add_traces(other)
+        assert count(store, "spans") == spans + 1
+
+
+def test_a_recording_that_is_opened_twice_is_there_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`tcpwatch view export --db FILE`, and the next day again, however much came between."""
+    monkeypatch.setattr(module, "_LATEST", 1)
+    with Store() as store:
+        blocked(Server(store))
+        lines = list(write_lines(store))
+    for _ in range(2):
+        with Store(tmp_path / "kept.db") as kept:
+            assert read_lines(kept, iter(lines), "kept") == 0
+            assert (count(kept), count(kept, "requests")) == (2, 2)
+            Server(kept, "between").log(1.0, "a day")
 
 
 def test_the_collectors_files_are_read() -> None:

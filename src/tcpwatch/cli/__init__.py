@@ -9,7 +9,8 @@ def main() -> None:
     """Run the command line.
 
     Raises:
-        SystemExit: with the command's exit code; 2 when the extra `view` is not installed.
+        SystemExit: with the command's exit code; 2 when the extra `view` is not installed; 130
+            after Ctrl-C, also while the command is being loaded.
     """
     try:
         from tcpwatch.cli.commands import tcpwatch
@@ -23,3 +24,5 @@ def main() -> None:
             file=sys.stderr,
         )
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -18,7 +18,6 @@ from tcpwatch.cli.launch.program import (
     CannotRunError,
     Program,
 )
-from tcpwatch.cli.live.viewers import is_viewer
 from tcpwatch.cli.manual import Command, Port
 
 
@@ -77,13 +76,13 @@ def _viewer(port: int, *, keep: bool) -> str:
     past = environment.elsewhere(os.environ, address)
     if past:
         raise click.UsageError(f"{past[0]} sends telemetry elsewhere; unset it for --view")
-    if is_viewer(address):
-        _say(f"the viewer that runs already shows it: {address}")
-        return address
     try:
-        company.bring(port, keep=keep)
+        is_ours = company.bring(port, keep=keep)
     except company.NoViewerError as error:
         raise CannotRunError(NOT_WATCHED, f"the viewer did not start: {error}") from error
+    if not is_ours:
+        _say(f"the viewer that runs already shows it: {address}")
+        return address
     until = "stays" if keep else "ends with the command"
     _say(f"the viewer shows it, and {until}: {address}")
     return address

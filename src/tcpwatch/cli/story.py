@@ -201,8 +201,9 @@ def own(console: Console) -> None:
     _head(
         console,
         "Your own server",
-        "Put `import tcpwatch; tcpwatch.install()` before app.run(), and set "
-        "OTEL_EXPORTER_OTLP_ENDPOINT to any OpenTelemetry collector.",
+        "`tcpwatch run --view -- flask --app app run`, or whatever starts it, shows the same of "
+        "it. In code: `import tcpwatch; tcpwatch.install()` before app.run(), with "
+        "OTEL_EXPORTER_OTLP_ENDPOINT at a viewer or any OpenTelemetry collector.",
     )
 
 

@@ -17,6 +17,9 @@ _DOING = {
     names.RESPOND: "which was slow to read the response",
 }
 
+_SLOW = 0.25
+"""Seconds from which on of several that were served in turn none is called quick."""
+
 
 @dataclass(frozen=True)
 class Sentence:
@@ -146,6 +149,10 @@ def _because(blocker: Blocker) -> tuple[str | Connection, ...]:
     if blocker.activity == names.BLAME_CONVOY:
         before = number(blocker.worst.span.attributes, names.BLOCKED_BY_COUNT)
         served = count(int(before), "other connection") if before else "the others"
+        each = (blocker.worst.queue_wait or 0.0) / before if before else 0.0
+        if each >= _SLOW:
+            last = f"one after another, about {duration(each)} each"
+            return (f"{served} had to be served first, {last}",)
         return (f"nobody was slow, but {served} had to be served first, one after another",)
     holder = blocker.holder
     if holder is None:

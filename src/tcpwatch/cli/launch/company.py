@@ -5,6 +5,9 @@ terminal nor process group with it. So there is a process between that waits for
 
     tcpwatch run ─ waits for ─ `start` ─ leaves alone ─ `attend` ─ tcpwatch view
     └ becomes the program  <─────── waits for its end ──┘
+
+If a viewer runs already, that one is used, and the process between only sees to it that it is not
+ended before the program.
 """
 
 from __future__ import annotations
@@ -19,13 +22,15 @@ from typing import IO, Final
 
 import psutil
 
+from tcpwatch.cli.launch import guests
 from tcpwatch.cli.live.viewers import is_viewer
 
 _READY: Final = "ready"
+_THERE: Final = "there"
 _START: Final = 30.0
 """Seconds for the viewer to listen."""
 
-_LAST_EXPORT: Final = 2.0
+LAST_EXPORT: Final = 2.0
 """Seconds after the program's end in which its children may still send something."""
 
 _STOP: Final = 10.0
@@ -35,12 +40,15 @@ class NoViewerError(Exception):
     """The viewer did not come up; the message has the end of what it said."""
 
 
-def bring(port: int, *, keep: bool) -> None:
-    """Start a viewer that shows this process, also when it has become another program.
+def bring(port: int, *, keep: bool) -> bool:
+    """See to a viewer that shows this process, also when it has become another program.
 
     Args:
         port: where it listens, on the loopback.
         keep: whether it stays when this process has ended.
+
+    Returns:
+        whether it was started for this; if not, it was there already.
 
     Raises:
         NoViewerError: it does not listen.
@@ -54,8 +62,9 @@ def bring(port: int, *, keep: bool) -> None:
     ) as starting:
         assert starting.stdout is not None
         said = starting.stdout.read().strip()
-    if said != _READY:
+    if said not in (_READY, _THERE):
         raise NoViewerError(said or "the viewer's process ended at once")
+    return said == _READY
 
 
 def _start(arguments: list[str]) -> None:
@@ -68,8 +77,16 @@ def _start(arguments: list[str]) -> None:
 
 
 def _attend(pid: int, port: int, *, keep: bool) -> None:
-    """Start the viewer, say on standard output how that went, and end it after the program."""
+    """See to the viewer, say on standard output how that went, and let it end after the program."""
     program = psutil.Process(pid)
+    with guests.relying(port):
+        # One that is just being ended has been waited for.
+        if is_viewer(f"http://127.0.0.1:{port}"):
+            _answer(_THERE)
+            if not keep:
+                program.wait()
+                time.sleep(LAST_EXPORT)  # of which nobody here is told
+            return
     with tempfile.TemporaryFile() as log:
         viewer = subprocess.Popen(  # noqa: S603  # our own command
             [sys.executable, "-m", "tcpwatch", "view", "--port", str(port)],
@@ -82,8 +99,12 @@ def _attend(pid: int, port: int, *, keep: bool) -> None:
             return
         program.wait()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            viewer.wait(_LAST_EXPORT)
-        _end(viewer)
+            viewer.wait(LAST_EXPORT)
+        try:
+            with guests.nobody(port):
+                _end(viewer)
+        finally:
+            _end(viewer)  # nor does it stay if there is no room for the lock
 
 
 def _listens(viewer: subprocess.Popen[bytes], port: int) -> bool:
@@ -124,8 +145,12 @@ def main() -> None:
     role, pid, port, then = sys.argv[1:]
     if role == "start":
         _start([pid, port, then])
-    else:
+        return
+    try:
         _attend(int(pid), int(port), keep=then == "keep")
+    except OSError as error:
+        # Heard by `bring` if it has had no answer yet.
+        _answer(f"{error.filename or guests.path(int(port))}: {error.strerror}")
 
 
 if __name__ == "__main__":

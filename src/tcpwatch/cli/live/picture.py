@@ -48,8 +48,13 @@ def picture(
     parts: list[RenderableType] = [head]
     if not seen.servers:
         parts.append(Text(_nothing_yet(where)))
-    for server in seen.servers:
+    # A reloader makes a new server at each change; those before it have had their time.
+    shown = [one for one in seen.servers if one.is_present(now)] or seen.servers[:1]
+    for server in shown:
         parts += [Text(), *_server(console, server, now)]
+    if silent := len(seen.servers) - len(shown):
+        more = f"{silent} more {'has' if silent == 1 else 'have'} ended, or told nothing for long"
+        parts += [Text(), Text(more, style=_QUIET)]
     if seen.ended:
         parts += [Text(), Text("Ended lately", style="bold"), _ended(seen.ended)]
     return Group(*parts)

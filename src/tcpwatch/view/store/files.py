@@ -103,7 +103,7 @@ def _take(store: Store, line: bytes) -> int:
     request = messages.decode(line, messages.JSON, ExportTraceServiceRequest())
     if not request.resource_spans:
         raise messages.GarbageError("it has neither resourceSpans nor resourceMetrics")
-    return store.add_traces(request)
+    return store.add_traces(request, everywhere=True)
 
 
 def _traces(batch: list[tuple[Any, ...]]) -> Message:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -34,6 +34,7 @@ def of_traces(
     seq: int,
     number_origin: NumberOrigin,
     number_server: NumberServer,
+    known: Collection[tuple[str, int]] = frozenset(),
 ) -> tuple[Rows, int]:
     """Return the rows of a request's spans, and how many spans were refused.
 
@@ -45,6 +46,7 @@ def of_traces(
         seq: the first span's; the following count up from it.
         number_origin: gives a resource and a scope their number, None when there are too many.
         number_server: gives a service's listener its number, None when there are too many.
+        known: trace and id of spans that have their rows already, and get none.
     """
     rows: Rows = defaultdict(list)
     refused, latest = 0, time.time_ns() + DAY_NS
@@ -59,9 +61,10 @@ def of_traces(
                     refused += 1
                     continue
                 span_id = int.from_bytes(span.span_id, "big")
-                rows["spans"].append(
-                    (seq, span_id, span.trace_id.hex(), origin, span.SerializeToString())
-                )
+                trace = span.trace_id.hex()
+                if (trace, span_id) in known:
+                    continue
+                rows["spans"].append((seq, span_id, trace, origin, span.SerializeToString()))
                 if ours and span.name in _CONNECTIONS:
                     found = decode.attributes(span.attributes)
                     server = number_server(service, found)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 CAP = 512 * 1024 * 1024
 _PER_ROW = 120
 """Bytes that a span or a point takes beside its body, measured; a body is all of its size."""
+_LATEST = 20_000
+"""Rows among which a span is looked for that a sender may have sent again: some seconds' worth."""
 _LEAVES = 0.15
 """The share of the store that leaves at once when it is full."""
 
@@ -92,15 +94,25 @@ class Store:
         """Return the `service.name` of an origin."""
         return self._dictionary.services.get(origin, "")
 
-    def add_traces(self, request: ExportTraceServiceRequest) -> int:
+    def add_traces(self, request: ExportTraceServiceRequest, *, everywhere: bool = False) -> int:
         """Store the request's spans and return how many were refused.
+
+        What is there already is not stored again, and not refused: a sender repeats what was not
+        acknowledged in time, and a person opens the same recording twice.
+
+        Args:
+            request: what was sent.
+            everywhere: look for its spans in all that is stored, not only in the latest.
 
         Raises:
             StoreError: they could not be written; none of them was.
         """
-        return self._add(
-            lambda seq: of_traces(request, seq, self._dictionary.origin, self._dictionary.server)
-        )
+
+        def made(seq: int) -> tuple[Rows, int]:
+            known = self._known(request, 0 if everywhere else seq - _LATEST)
+            return of_traces(request, seq, self._dictionary.origin, self._dictionary.server, known)
+
+        return self._add(made)
 
     def add_metrics(self, request: ExportMetricsServiceRequest) -> int:
         """Store the request's points and return how many were refused.
@@ -173,6 +185,21 @@ class Store:
                 self._evict()
             self._version += bool(bodies)
         return refused
+
+    def _known(self, request: ExportTraceServiceRequest, since: int) -> set[tuple[str, int]]:
+        """Return trace and id of those spans that are stored with a number from `since` on."""
+        ids = [
+            int.from_bytes(span.span_id[:8], "big")
+            for of_resource in request.resource_spans
+            for of_scope in of_resource.scope_spans
+            for span in of_scope.spans
+        ]
+        found = self.read(
+            """SELECT trace, span FROM spans
+            WHERE seq >= ? AND span IN (SELECT unnest(?::UBIGINT[]))""",
+            [max(since, 0), ids],
+        )
+        return {(trace, span) for trace, span in found}
 
     def _measured(self) -> int:
         ((total,),) = self.read(

@@ -43,7 +43,13 @@ async function draw(place, traces, layout) {
   }, { displayModeBar: false, responsive: true });
 }
 
-const decades = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 10, 100, 1000];
+// Counts have whole steps; what is drawn between them would be called by the nearest.
+const whole = (most) => ({ rangemode: "tozero", tickformat: "d", ...(most < 6 && { tick0: 0, dtick: 1 }) });
+
+const decades = {
+  "1 µs": 1e-6, "10 µs": 1e-5, "0.1 ms": 1e-4, "1 ms": 1e-3, "10 ms": 1e-2,
+  "0.1 s": 1e-1, "1 s": 1, "10 s": 10, "100 s": 100, "1000 s": 1000,
+};
 
 // Each phase as a line from its median to its longest, on a scale of powers of ten.
 export function spreads(place, phases) {
@@ -61,8 +67,8 @@ export function spreads(place, phases) {
     line: { color: colour(name), width: 5 }, hoverinfo: "skip",
   }));
   return draw(place, [...lines, points("p50", "circle", 9), points("p95", "line-ns", 12), points("p99", "line-ns", 12), points("longest", "diamond", 8)], {
-    margin: { l: 92, r: 16, t: 8, b: 30 },
-    xaxis: { type: "log", tickvals: decades, ticktext: decades.map((one) => duration(one)) },
+    margin: { l: 92, r: 16, t: 8, b: 50 },
+    xaxis: { type: "log", tickangle: -45, tickvals: Object.values(decades), ticktext: Object.keys(decades) },
     yaxis: { automargin: false },
   });
 }
@@ -72,7 +78,7 @@ export function bars(place, labels, counts) {
     type: "bar", x: labels, y: counts, marker: { color: labels.map((_, i) => colour(i > 4 ? "accept_queue" : "app")) },
     text: counts.map((count) => (count ? String(count) : "")), textposition: "outside", cliponaxis: false,
     hovertext: labels.map((label, i) => `${label}: ${counts[i]}`), hoverinfo: "text",
-  }], { yaxis: { rangemode: "tozero", tickformat: "d" }, xaxis: { tickangle: -45 }, margin: { l: 40, r: 8, t: 16, b: 56 } });
+  }], { yaxis: whole(Math.max(...counts)), xaxis: { tickangle: -45 }, margin: { l: 40, r: 8, t: 16, b: 56 } });
 }
 
 export const OUTCOMES = {
@@ -88,5 +94,6 @@ export function stacked(place, { first, step, counts }) {
     marker: { color: colour(OUTCOMES[outcome] ?? "handle") },
     hovertext: list.map((count, at) => `${plain(outcome.replaceAll("_", " "))}: ${count} at ${moments(list)[at]}`), hoverinfo: "text",
   }));
-  return draw(place, traces, { barmode: "stack", bargap: 0.05, xaxis: { nticks: step < 1 ? 3 : 5, tickangle: 0, type: "category" }, yaxis: { tickformat: "d", rangemode: "tozero" } });
+  const most = Math.max(0, ...(Object.values(counts)[0] ?? []).map((_, at) => Object.values(counts).reduce((sum, list) => sum + list[at], 0)));
+  return draw(place, traces, { barmode: "stack", bargap: 0.05, xaxis: { nticks: step < 1 ? 3 : 5, tickangle: 0, type: "category" }, yaxis: whole(most) });
 }

@@ -88,8 +88,14 @@ export function drawQueue(picture, top, bottom) {
       for (let x = picture.left; x < picture.width; x += 8) c.fillRect(x, y(room), 5, 1);
     }
   });
-  picture.heading("in the accept queue", (top + bottom) / 2 - 7);
-  if (room !== null) picture.heading(`of ${room}, at most ${most} here`, (top + bottom) / 2 + 7);
+  const depth = room === null ? "" : `of ${room}, at most ${most} here`;
+  if (picture.left) {
+    picture.heading("in the accept queue", (top + bottom) / 2 - 7);
+    picture.heading(depth, (top + bottom) / 2 + 7);
+  } else {
+    c.fillStyle = picture.colours.soft;
+    c.fillText(`in the accept queue ${depth}`, 6, top - 4);
+  }
   if (limited) {
     c.fillStyle = picture.colours.limit;
     c.textAlign = "right";

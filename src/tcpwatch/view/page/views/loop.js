@@ -24,12 +24,14 @@ export function loop({ main, server, parameters }) {
   const canvas = el("canvas", { id: "gantt", tabindex: 0, role: "application", "aria-label": "Connections of this server in time. Arrows move and select, plus and minus zoom, Enter opens, b goes to the blocker." });
   const strip = new Strip(el("canvas", { id: "strip", "aria-hidden": "true" }), (from, until, done) => choosePart(from, until, done));
   const bubble = el("div", { id: "tip", class: "tip", hidden: true });
+  const nobody = el("p", { id: "nobody", class: "nobody", hidden: true });
   const note = el("span", { class: "soft", id: "shown", role: "status" });
   const liveButton = el("button", { type: "button", id: "live", title: "Follow what happens now (l)", onclick: () => follow(!following) }, "Live");
   const picture = new Gantt(canvas);
   canvas.picture = picture;
   let following = !parameters.begin && isLive(server);
   let asked = "";
+  let known = false;
   let left = false;
   let timer = 0;
   let frameAsked = false;
@@ -44,7 +46,7 @@ export function loop({ main, server, parameters }) {
         el("button", { type: "button", title: "Zoom in (+), or Ctrl and the wheel", "aria-label": "Zoom in", onclick: () => act.zoom(0.6) }, "+"),
         el("button", { type: "button", id: "fit", title: "Everything (f)", onclick: () => act.fit() }, "All"),
         liveButton)),
-    strip.canvas, el("div", { class: "stage" }, canvas, bubble));
+    strip.canvas, el("div", { class: "stage" }, canvas, nobody, bubble));
 
   const extent = () => {
     const one = serverOf(server.id) ?? server;
@@ -60,6 +62,8 @@ export function loop({ main, server, parameters }) {
       picture.resize();
       picture.draw();
       canvas.dataset.rows = picture.shown.length;
+      nobody.hidden = !known || picture.shown.length > 0;
+      say();
     });
   }
 
@@ -73,10 +77,10 @@ export function loop({ main, server, parameters }) {
     const model = await Model.of(parameters_);
     if (asked !== key || left) return;
     picture.model = model;
+    known = true;
     canvas.dataset.deepest = Math.max(0, ...model.measured.map(([, depth]) => depth));
     told();
     paint();
-    say();
   }
 
   function told() {
@@ -86,10 +90,11 @@ export function loop({ main, server, parameters }) {
   }
 
   function say() {
-    const { model } = picture;
-    note.textContent = model.total > model.rows.length
+    const { model, shown } = picture;
+    const said = model.total > model.rows.length
       ? `the ${model.rows.length.toLocaleString("en")} longest of ${many(model.total, "connection")}: zoom in for all`
-      : many(model.between(picture.view.begin, picture.view.end).length, "connection");
+      : many(shown.length, "connection");
+    if (note.textContent !== said) note.textContent = said;
   }
 
   // Ask again when what is on screen is not in the model, or is too coarse in it.
@@ -106,7 +111,6 @@ export function loop({ main, server, parameters }) {
     strip.draw();
     refresh();
     paint();
-    say();
     if (remember && !following) keep({ server: server.id, begin: picture.view.begin.toFixed(4), end: picture.view.end.toFixed(4) });
   }
 
@@ -187,6 +191,8 @@ export function loop({ main, server, parameters }) {
     clear: () => mark(""),
   };
   gestures(canvas, act);
+  // A page without anything, and no word, looks broken.
+  show(nobody, "No connection that is over lies in this window.", el("button", { type: "button", onclick: act.fit }, "Show all"));
 
   // While following, the window's end is now.
   function tick() {
@@ -194,6 +200,7 @@ export function loop({ main, server, parameters }) {
     if (following && !document.hidden) {
       picture.view = { begin: now() - LIVE_SECONDS, end: now() };
       strip.view = picture.view;
+      strip.draw();
       paint();
     }
     setTimeout(tick, following ? 50 : 250);
