@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.dashboards import asked
 
-DEAF, FEW, LEAKY, HASTY = "deaf", "few", "leaky", "hasty"
+DEAF, FEW, LEAKY, HASTY, RAW = "deaf", "few", "leaky", "hasty", "raw"
 JAEGER_AWAY, COLLECTOR_AWAY = "jaeger away", "collector away"
 NOWHERE = "nowhere"
 
@@ -57,7 +57,7 @@ MEANT = {
         "Phase respond": ["slow-readers"],
         "Phase drain": ["steady"],
         "Phase close": ["steady"],
-        "Phase handle": [NOWHERE],  # these servers speak HTTP
+        "Phase handle": [RAW],
         "Connections of a second and longer": ["slow-heads", "slow-readers"],
     },
     "process": {

@@ -26,6 +26,7 @@ SERVICES = {
     meant.DEAF: "shop-deaf",
     meant.LEAKY: "shop-leaky",
     meant.HASTY: "shop-hasty",
+    meant.RAW: "shop-raw",
     meant.JAEGER_AWAY: "shop-few",
     meant.COLLECTOR_AWAY: "shop-few",
 }
@@ -85,6 +86,20 @@ def test_a_listener_that_was_shut_down(odds: Stack) -> None:
     assert prometheus.wait(odds.prometheus, growth, bool, PATIENCE)
     odds.kill("app-deaf")  # it spins
     assert of["error_type"] == "EINVAL"
+
+
+def test_a_server_that_speaks_no_http(odds: Stack) -> None:
+    """Its handler's time is one phase, as long as its clients are silent."""
+    load(odds, "idle", "raw", users=4, seconds=15)
+    counted = (
+        "sum(tcpwatch_connection_phase_duration_seconds_count"
+        '{service_name="shop-raw",tcpwatch_phase_name="handle"})'
+    )
+    least = 1 + 4 * 4  # the health check, and four turns of each client
+    found = prometheus.wait(
+        odds.prometheus, counted, lambda found: bool(found) and found[0][1] >= least, PATIENCE
+    )
+    assert found[0][1] >= least
 
 
 def test_records_that_could_not_wait(odds: Stack) -> None:
