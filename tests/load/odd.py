@@ -83,10 +83,13 @@ def _server(name: str, program: str, **settings: str) -> Service:
 
 
 def impatient(folder: Path) -> Service:
-    """Return the Collector, made to try once what it else tries for minutes."""
+    """Return the Collector, made to try once what it else tries for minutes, and to hold little."""
     collector = compose.services()["collector"]
     more, mounted = folder / "impatient.yaml", "/etc/otelcol/impatient.yaml"
-    more.write_text("exporters: {otlp_grpc/jaeger: {retry_on_failure: {enabled: false}}}\n")
+    more.write_text(
+        "exporters: {otlp_grpc/jaeger: {retry_on_failure: {enabled: false}, "
+        "sending_queue: {queue_size: 2, num_consumers: 1}}}\n"
+    )
     return dataclasses.replace(
         collector,
         command=[*collector.command, "--config", mounted],

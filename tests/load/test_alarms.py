@@ -28,6 +28,7 @@ SERVICES = {
     meant.HASTY: "shop-hasty",
     meant.RAW: "shop-raw",
     meant.JAEGER_AWAY: "shop-few",
+    meant.JAEGER_SILENT: "shop-hasty",
     meant.COLLECTOR_AWAY: "shop-few",
 }
 """Whose telemetry is looked at, by what is wrong."""
@@ -115,6 +116,17 @@ def test_a_server_that_leaks_descriptors(odds: Stack) -> None:
         with pytest.raises(urllib.error.HTTPError, match="500"):
             urllib.request.urlopen(f"{odds.url('app-leaky', 8000)}/error", timeout=10)
     rings(odds, "TcpwatchDescriptorsNearlyExhausted", service_name="shop-leaky")
+
+
+def test_spans_that_the_collector_had_no_room_for(odds: Stack) -> None:
+    """Jaeger takes a connection and says nothing: the Collector's queue fills, and it counts."""
+    odds.processes["jaeger"].send_signal(signal.SIGSTOP)
+    try:
+        load(odds, "steady", "hasty", users=10, seconds=15)
+        full = 'otelcol_exporter_enqueue_failed_spans{job="collector"} > 0'
+        assert prometheus.wait(odds.prometheus, full, bool, PATIENCE)
+    finally:
+        odds.processes["jaeger"].send_signal(signal.SIGCONT)
 
 
 def test_spans_that_jaeger_did_not_take(odds: Stack) -> None:
