@@ -157,13 +157,13 @@ def build() -> Any:
             panels.lines(
                 "Accepted and dropped",
                 "Connections taken, SYN packets dropped (retries count again), failed accepts by "
-                "error, in each second. Drops with few accepts: the loop is blocked. Drops with "
-                "many: the burst is larger than the backlog.",
+                "error (mean of a minute), in each second. Drops with few accepts: the loop is "
+                "blocked. Drops with many: the burst is larger than the backlog.",
                 PER_SECOND,
                 (queries.per_second(metric(names.M_CONNECTION_ACCEPTED)), "accepted"),
                 (queries.per_second(metric(names.M_QUEUE_DROPS)), "dropped"),
                 (
-                    queries.per_second(metric(names.M_ACCEPT_ERRORS), names.ERROR_TYPE),
+                    f"{queries.in_a_minute(metric(names.M_ACCEPT_ERRORS), names.ERROR_TYPE)} / 60",
                     "failed: {{" + label(names.ERROR_TYPE) + "}}",
                 ),
             ),
