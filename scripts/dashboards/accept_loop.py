@@ -23,7 +23,7 @@ The accept loop takes connections from the kernel's queue one at a time. **While
 
 1. **Wait, 1 in 100** is small: the loop is not your bottleneck; go to *Requests*.
 2. It is not: **Who was waited for** names the culprit. `inline` - the loop served a request itself: use threads. `tls_handshake` - a client that connects and does not shake hands: end TLS before the server. `convoy` - many short ones: too much for one loop. `scheduler` - the loop slept and got no CPU or GIL. `fork_limit` - all children busy. `accept_error` - see *accept() failed*.
-3. Click a **dot** in the wait panels: one connection that waited so long. In its trace the bar `accept_queue` is the wait, and the link leads to the connection that held the loop.
+3. Click a **dot** in the wait panels: one connection that waited so long. In its trace the bar `accept_queue` is the wait, and the link leads to the connection that held the loop. Its request is in that trace too, or, if the caller sent a `traceparent`, in the caller's: search for the tag `tcpwatch.connection.id`.
 4. **Drops** above 0: the queue was full and the kernel let clients try again after a second or more. That wait is in no histogram here.
 """  # noqa: E501 - a paragraph of Markdown is one line
 
@@ -157,13 +157,13 @@ def build() -> Any:
             panels.lines(
                 "Accepted and dropped",
                 "Connections taken, SYN packets dropped (retries count again), failed accepts by "
-                "error, in each second. Drops with few accepts: the loop is blocked. Drops with "
-                "many: the burst is larger than the backlog.",
+                "error (mean of a minute), in each second. Drops with few accepts: the loop is "
+                "blocked. Drops with many: the burst is larger than the backlog.",
                 PER_SECOND,
                 (queries.per_second(metric(names.M_CONNECTION_ACCEPTED)), "accepted"),
                 (queries.per_second(metric(names.M_QUEUE_DROPS)), "dropped"),
                 (
-                    queries.per_second(metric(names.M_ACCEPT_ERRORS), names.ERROR_TYPE),
+                    f"{queries.in_a_minute(metric(names.M_ACCEPT_ERRORS), names.ERROR_TYPE)} / 60",
                     "failed: {{" + label(names.ERROR_TYPE) + "}}",
                 ),
             ),

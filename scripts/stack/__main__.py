@@ -38,7 +38,7 @@ def run() -> None:
     with tempfile.TemporaryDirectory(prefix="tcpwatch-stack-") as folder:
         try:
             with Stack(Path(folder), *SERVICES) as stack:
-                tell(stack)
+                tell(stack, Path(folder))
                 if sys.stdin.isatty():
                     print("\nIt runs until Ctrl-C.", flush=True)
                     threading.Event().wait()
@@ -47,7 +47,7 @@ def run() -> None:
     print("Stopped; nothing is left behind.")
 
 
-def tell(stack: Stack) -> None:
+def tell(stack: Stack, folder: Path) -> None:
     """Say where things are, make load, say what is to be seen."""
     print(f"Server, threaded    {stack.url('app', 8000)}")
     print(f"Server, one thread  {stack.url('app-inline', 8001)}")
@@ -55,9 +55,9 @@ def tell(stack: Stack) -> None:
     print(f"Jaeger's API        {stack.jaeger}/api/v3/services")
     print(f"Prometheus' API     {stack.prometheus}/api/v1/query?query=up")
     print("Their pages are not in their Go modules, nor is Grafana; deploy/compose.yaml has all.\n")
-    print(f"Locust: {burst.USERS} users for {burst.SECONDS} s ...", flush=True)
-    answered = burst.burst(stack)
-    print(f"Locust: {answered} requests were answered")
+    print("Locust, for half a minute:", flush=True)
+    answered = burst.burst(stack, folder)
+    print(f"Locust: {answered} requests were answered\n")
     for finding in burst.findings(stack, answered):
         print(finding, flush=True)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.series import label, series
+from dashboards.series import label, metric, series
 from stack.programs import PROMTOOL
 from tcpwatch import names
 from tests.dashboards import asked
@@ -44,6 +44,15 @@ def test_a_query_uses_names_of_the_contract_only(place: str, query: str) -> None
     known = {label(value) for key, value in vars(names).items() if isinstance(value, str)}
     assert asked.labels(query) <= known | OF_THE_RESOURCE | OF_OTHERS, place
     assert "$" not in query, place
+
+
+def test_what_begins_with_its_first_error_is_never_asked_for_its_rate_alone() -> None:
+    """`rate` does not see the value that a series begins with: one error would be none."""
+    begins = [names.M_ACCEPT_ERRORS, names.M_SELF_DROPPED, names.M_SELF_ERRORS]
+    for place, query in asked.everything():
+        for name in map(metric, begins):
+            assert f"rate({name}" not in query, place
+            assert f"increase({name}" not in query or "unless" in query, place
 
 
 @pytest.mark.parametrize("wrong", ["rate(tcpwatch_gone_total{}[1m])", "max(tcpwatch_gone{})"])

@@ -11,8 +11,9 @@ from typing import Any
 
 from tests.dashboards import asked
 
-DEAF, FEW, LEAKY, HASTY = "deaf", "few", "leaky", "hasty"
-JAEGER_AWAY, COLLECTOR_AWAY = "jaeger away", "collector away"
+DEAF, FEW, LEAKY, HASTY, RAW = "deaf", "few", "leaky", "hasty", "raw"
+JAEGER_AWAY, JAEGER_SILENT = "jaeger away", "jaeger silent"
+COLLECTOR_AWAY = "collector away"
 NOWHERE = "nowhere"
 
 MEANT = {
@@ -57,7 +58,7 @@ MEANT = {
         "Phase respond": ["slow-readers"],
         "Phase drain": ["steady"],
         "Phase close": ["steady"],
-        "Phase handle": [NOWHERE],  # these servers speak HTTP
+        "Phase handle": [RAW],
         "Connections of a second and longer": ["slow-heads", "slow-readers"],
     },
     "process": {
@@ -77,7 +78,7 @@ MEANT = {
         "Spans lost on the way": [HASTY],
         "Spans lost on the way B": [COLLECTOR_AWAY],
         "Spans lost on the way C": [JAEGER_AWAY],
-        "Spans lost on the way D": [NOWHERE],  # a queue of a thousand batches
+        "Spans lost on the way D": [JAEGER_SILENT],
         "Spans lost on the way E": [NOWHERE],  # the Collector's limit of memory
     },
     "requests": {

@@ -37,19 +37,32 @@ server.serve_forever()
 """Told by SIGUSR1, it shuts its listener down, as a child does that tidies up what it inherited:
 from then on accept() fails with EINVAL (accept(2)), at once, again and again."""
 
+RAW = """
+import socketserver, sys
+import tcpwatch
+class Handler(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.request.recv(65536)
+        self.request.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\n")
+tcpwatch.install()
+host, _, port = sys.argv[-1].rpartition(":")
+socketserver.ThreadingTCPServer((host, int(port)), Handler).serve_forever()
+"""
+"""A handler that knows nothing of HTTP, but what a health check takes for an answer."""
 
 TINY = {"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4"}
 """Fewer spans than one connection has."""
 
 
 def servers() -> list[Service]:
-    """Return the servers: few, leaky, deaf, and hasty, whose queues are tiny."""
+    """Return the servers: few, leaky, deaf, raw, and hasty, whose queues are tiny."""
     return [
         _server("few", FEW, OTEL_EXPORTER_OTLP_TIMEOUT="1"),
         _server(
             "leaky", LEAKY, TCPWATCH_PROCESS_CONNECTIONS="on", OTEL_TRACES_SAMPLER="always_off"
         ),
         _server("deaf", DEAF),
+        _server("raw", RAW),
         _server("hasty", f"import runpy\n{START}", TCPWATCH_QUEUE_SIZE="1", **TINY),
     ]
 
@@ -70,10 +83,13 @@ def _server(name: str, program: str, **settings: str) -> Service:
 
 
 def impatient(folder: Path) -> Service:
-    """Return the Collector, made to try once what it else tries for minutes."""
+    """Return the Collector, made to try once what it else tries for minutes, and to hold little."""
     collector = compose.services()["collector"]
     more, mounted = folder / "impatient.yaml", "/etc/otelcol/impatient.yaml"
-    more.write_text("exporters: {otlp_grpc/jaeger: {retry_on_failure: {enabled: false}}}\n")
+    more.write_text(
+        "exporters: {otlp_grpc/jaeger: {retry_on_failure: {enabled: false}, "
+        "sending_queue: {queue_size: 2, num_consumers: 1}}}\n"
+    )
     return dataclasses.replace(
         collector,
         command=[*collector.command, "--config", mounted],

@@ -26,7 +26,9 @@ SERVICES = {
     meant.DEAF: "shop-deaf",
     meant.LEAKY: "shop-leaky",
     meant.HASTY: "shop-hasty",
+    meant.RAW: "shop-raw",
     meant.JAEGER_AWAY: "shop-few",
+    meant.JAEGER_SILENT: "shop-hasty",
     meant.COLLECTOR_AWAY: "shop-few",
 }
 """Whose telemetry is looked at, by what is wrong."""
@@ -87,6 +89,20 @@ def test_a_listener_that_was_shut_down(odds: Stack) -> None:
     assert of["error_type"] == "EINVAL"
 
 
+def test_a_server_that_speaks_no_http(odds: Stack) -> None:
+    """Its handler's time is one phase, as long as its clients are silent."""
+    load(odds, "idle", "raw", users=4, seconds=15)
+    counted = (
+        "sum(tcpwatch_connection_phase_duration_seconds_count"
+        '{service_name="shop-raw",tcpwatch_phase_name="handle"})'
+    )
+    least = 1 + 4 * 4  # the health check, and four turns of each client
+    found = prometheus.wait(
+        odds.prometheus, counted, lambda found: bool(found) and found[0][1] >= least, PATIENCE
+    )
+    assert found[0][1] >= least
+
+
 def test_records_that_could_not_wait(odds: Stack) -> None:
     """With room for one record in the queue some are lost, and counted."""
     load(odds, "steady", "hasty", users=20, seconds=4)
@@ -100,6 +116,17 @@ def test_a_server_that_leaks_descriptors(odds: Stack) -> None:
         with pytest.raises(urllib.error.HTTPError, match="500"):
             urllib.request.urlopen(f"{odds.url('app-leaky', 8000)}/error", timeout=10)
     rings(odds, "TcpwatchDescriptorsNearlyExhausted", service_name="shop-leaky")
+
+
+def test_spans_that_the_collector_had_no_room_for(odds: Stack) -> None:
+    """Jaeger takes a connection and says nothing: the Collector's queue fills, and it counts."""
+    odds.processes["jaeger"].send_signal(signal.SIGSTOP)
+    try:
+        load(odds, "steady", "hasty", users=10, seconds=15)
+        full = 'otelcol_exporter_enqueue_failed_spans{job="collector"} > 0'
+        assert prometheus.wait(odds.prometheus, full, bool, PATIENCE)
+    finally:
+        odds.processes["jaeger"].send_signal(signal.SIGCONT)
 
 
 def test_spans_that_jaeger_did_not_take(odds: Stack) -> None:

@@ -19,6 +19,7 @@ from scenarios import PORTS, SCENARIOS
 from stack import jaeger, prometheus
 from stack.running import Stack
 from stated import Scenario, Shown
+from tcpwatch import names
 from tests.load import meant, showing
 
 pytestmark = [pytest.mark.timeout(150), pytest.mark.usefixtures("locust_there")]
@@ -164,6 +165,22 @@ def test_client_and_server_are_one_trace(
         return requests > least and len(served(spans, clients)) == requests
 
     assert complete(jaeger.wait(stack.jaeger, clients, complete))
+
+
+def test_from_who_waited_to_what_was_asked(stack: Stack, done: dict[str, Ran]) -> None:
+    """As deploy/README.md leads there: a link to the blocker, whose id finds the caller's trace."""
+    if "burst" not in done:
+        pytest.skip("burst was not run")
+    ran = done["burst"]
+    spans = [span for span in jaeger.traces(stack.jaeger, "shop-inline") if span.start > ran.began]
+    connections = {(span.trace_id, span.span_id): span for span in spans}
+    waited = [span for span in spans if names.BLOCKED_BY_CONNECTION_ID in span.attributes]
+    longest = max(waited, key=lambda s: s.attributes[names.PHASE_PREFIX + names.ACCEPT_QUEUE])
+    blocker = longest.attributes[names.BLOCKED_BY_CONNECTION_ID]
+    [link] = longest.links
+    assert connections[link].attributes[names.CONNECTION_ID] == blocker
+    search = {"tags": f"{names.CONNECTION_ID}={blocker}", "operation": "GET /report", "limit": 20}
+    assert showing.traces(stack, search, "shop-inline", ran.began, ran.looked_at) == 1
 
 
 @pytest.mark.parametrize(("name", "dashboard", "place", "target"), meant.meant_for(*SCENARIOS))
