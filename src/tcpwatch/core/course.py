@@ -170,7 +170,9 @@ def add_up(legs: Iterable[Leg], found: dict[str, int]) -> None:
     The sum of differences is the difference of sums: legs that took the same course add up fast.
     """
     for course, same in groupby(legs, _course_of_leg):
-        times = list(map(sum, zip(*map(_times_of_leg, same), strict=True)))
+        times, *more = map(_times_of_leg, same)
+        if more:
+            times = list(map(sum, zip(times, *more, strict=True)))
         for phase, start, end, _ in course.steps:
             found[phase] = found.get(phase, 0) + times[end] - times[start]
 
