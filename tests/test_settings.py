@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tcpwatch.settings import Settings, read
@@ -35,9 +37,10 @@ def test_each_variable_sets_its_field() -> None:
         ("TCPWATCH_PEER_ADDRESS", "maybe", "on or off"),
         ("TCPWATCH_STALL", "-1", "seconds, 0 or more"),
         ("TCPWATCH_KEEP_PER_SECOND", "-1", "a whole number, 0 or more"),
+        ("TCPWATCH_EXCLUDED_URLS", "/a,[", "regular expressions; '[' is none"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_right(variable: str, text: str, expected: str) -> None:
     """What we saw, where, and what we expected."""
-    with pytest.raises(ValueError, match=f"{variable}='{text}': expected {expected}"):
+    with pytest.raises(ValueError, match=re.escape(f"{variable}={text!r}: expected {expected}")):
         read({variable: text})

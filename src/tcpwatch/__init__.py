@@ -32,7 +32,8 @@ def install(
     environment. One line on stderr says what is patched and where telemetry goes
     (TCPWATCH_BANNER=off silences it).
 
-    Raises ValueError if a TCPWATCH_* variable holds what it cannot hold.
+    Raises ValueError if a TCPWATCH_* variable holds what it cannot hold, or if OpenTelemetry cannot
+    be imported for the sake of an OTEL_* variable (OTEL_PROPAGATORS, OTEL_SPAN_*_LIMIT).
     """
     from tcpwatch.session import session
 

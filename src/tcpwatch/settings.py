@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -42,6 +43,16 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in (part.strip() for part in text.split(",")) if word)
 
 
+def _patterns(text: str) -> tuple[str, ...]:
+    words = _words(text)
+    for word in words:
+        try:
+            re.compile(word)
+        except re.error as error:
+            raise ValueError(f"regular expressions; {word!r} is none: {error}") from None
+    return words
+
+
 def _setting(default: Any, convert: Callable[[str], Any], meaning: str) -> Any:
     return field(default=default, metadata={"convert": convert, "meaning": meaning})
 
@@ -61,7 +72,9 @@ class Settings:
     queue_size: int = _setting(8192, _count, "records waiting for the worker before dropping")
     include: tuple[str, ...] = _setting((), _words, "watch only these server classes or ports")
     exclude: tuple[str, ...] = _setting((), _words, "never watch these server classes or ports")
-    excluded_urls: tuple[str, ...] = _setting((), _words, "no request span for these paths (regex)")
+    excluded_urls: tuple[str, ...] = _setting(
+        (), _patterns, "no request span for these paths (regex)"
+    )
     process_connections: bool = _setting(False, _switch, "tcpwatch.process.connection.count")
     banner: bool = _setting(True, _switch, "the line on stderr at install")
     strict: bool = _setting(False, _switch, "raise internal errors (for tests)")

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from weakref import WeakSet
 
 from opentelemetry import metrics, trace
@@ -23,6 +23,8 @@ from tcpwatch.emit import prepared
 from tcpwatch.emit.delivery import deliveries
 
 logger = logging.getLogger("tcpwatch")
+
+_P = TypeVar("_P")
 
 ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 """The variable that says where an OTLP exporter sends to."""
@@ -95,16 +97,29 @@ def resolve(
     tracer = tracer or application_tracer_provider()
     meter = meter or application_meter_provider()
     if tracer is None:
-        tracer = own_tracer_provider()
+        tracer = _made("traces", own_tracer_provider, trace.NoOpTracerProvider)
         _ours.add(tracer)
         if set_global and isinstance(tracer, TracerProvider):
             trace.set_tracer_provider(tracer)
     if meter is None:
-        meter = own_meter_provider()
+        meter = _made("metrics", own_meter_provider, NoOpMeterProvider)
         _ours.add(meter)
         if set_global and isinstance(meter, MeterProvider):
             metrics.set_meter_provider(meter)
     return Providers(tracer, meter, tracer in _ours, meter in _ours)
+
+
+def _made(signal: str, make: Callable[[], _P], nothing: Callable[[], _P]) -> _P:
+    """Make a provider; one that does nothing where the SDK does not take what a variable says."""
+    try:
+        return make()
+    except ValueError as error:
+        logger.warning(
+            "%s are not sent: OpenTelemetry does not take a setting (%s); correct the OTEL_* "
+            "variable and start again",
+            *(signal, error),
+        )
+        return nothing()
 
 
 def own_tracer_provider() -> trace.TracerProvider:

@@ -6,9 +6,10 @@ context is current around the application, and the worker builds it from the rec
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from email.message import Message
 from operator import itemgetter
 from typing import Any, Final
@@ -28,6 +29,8 @@ from tcpwatch.emit.tracing import Tracing
 from tcpwatch.hub.connection import Connection, Exchange
 from tcpwatch.settings import Settings
 
+logger = logging.getLogger("tcpwatch")
+
 
 class Headers(Getter[Mapping[str, str]]):
     """Reads propagation headers out of a dictionary with lower-case names."""
@@ -43,6 +46,7 @@ class Headers(Getter[Mapping[str, str]]):
 
 
 _HEADERS: Final = Headers()
+_EXCLUDED_URLS: Final = "OTEL_PYTHON_EXCLUDED_URLS"
 
 
 _name_of, _value_of = itemgetter(0), itemgetter(1)
@@ -61,7 +65,7 @@ class RequestSpans:
     def __init__(self, tracing: Tracing, peers: Peers, settings: Settings) -> None:
         self._tracing, self._peers = tracing, peers
         self._starter = Starter(tracing, settings)
-        patterns = [*settings.excluded_urls, *_words(os.environ.get("OTEL_PYTHON_EXCLUDED_URLS"))]
+        patterns = [*settings.excluded_urls, *_patterns(_EXCLUDED_URLS)]
         self._excluded = re.compile("|".join(patterns)) if patterns else None
         self._propagator: Any = None
         self._fields: frozenset[str] = frozenset()
@@ -179,5 +183,16 @@ def _phases(connection: Connection, exchange: Exchange, end: int) -> dict[str, i
     return phases
 
 
-def _words(text: str | None) -> list[str]:
-    return [word.strip() for word in (text or "").split(",") if word.strip()]
+def _patterns(variable: str) -> Iterator[str]:
+    """Return the regular expressions of a variable of OpenTelemetry's; say which are none."""
+    for word in (part.strip() for part in os.environ.get(variable, "").split(",")):
+        try:
+            re.compile(word)
+        except re.error as error:
+            logger.warning(
+                "%s: %r is no regular expression (%s), and excludes nothing; correct it",
+                *(variable, word, error),
+            )
+        else:
+            if word:
+                yield word
