@@ -104,6 +104,21 @@ class Server:
             link=link,
         )
 
+    def phase(self, number: int, phase: str, seconds: float, function: str) -> None:
+        """A phase span of connection `number`, in a function."""
+        self._send(
+            phase,
+            number,
+            3000 + number,
+            parent=number,
+            seconds=seconds,
+            attributes={
+                names.CODE_FUNCTION_NAME: function,
+                names.CODE_FILE_PATH: "serving.py",
+                names.CODE_LINE_NUMBER: 7,
+            },
+        )
+
     def request(
         self, number: int, path: str, *, parent: int = 0, link: int = 0, agent: str = ""
     ) -> None:

@@ -141,6 +141,27 @@ def test_a_connection_is_told_with_its_blocker_and_the_blocker_with_its_victims(
     assert [one["id"] for one in holder["victims"]] == [f"{2:016x}"]
 
 
+def test_a_phase_without_a_span_is_where_it_always_is_in_its_server(
+    viewer: Viewer, shop: Server
+) -> None:
+    """It was too short to be told when; the same phase of another connection knows the place."""
+    shop.connection(1, {names.DISPATCH: 0.0001, names.APP: 2.0})
+    shop.phase(1, names.APP, 2.0, "App.wsgi_app")
+    shop.connection(2, {names.DISPATCH: 0.1})
+    shop.phase(2, names.DISPATCH, 0.1, "Server.process_request")
+    Server(viewer.store, "elsewhere").connection(3, {names.DISPATCH: 0.0001})
+
+    one = told(viewer, f"/api/connection/{1:016x}")
+    assert [(bar["phase"], bar["code"]["function"]) for bar in one["bars"]] == [
+        (names.APP, "App.wsgi_app")
+    ]
+    (short,) = one["short"]
+    assert (short["phase"], short["seconds"]) == (names.DISPATCH, 0.0001)
+    assert short["code"] == {"function": "Server.process_request", "file": "serving.py", "line": 7}
+    (bar,) = told(viewer, f"/api/connection/{3:016x}")["bars"]
+    assert bar["code"] is None
+
+
 def test_the_client_that_read_slowly_is_told_in_words(viewer: Viewer, shop: Server) -> None:
     """What the kernel counted, for someone who does not know rwnd."""
     shop.connection(1, {names.RESPOND: 2.4}, tcp__busy=2.4, tcp__rwnd_limited=2.1)

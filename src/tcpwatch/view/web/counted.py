@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from opentelemetry.proto.trace.v1 import trace_pb2
-
 from tcpwatch import names
-from tcpwatch.view import decode, glossary
+from tcpwatch.view import glossary
 from tcpwatch.view.findings import find, spreads
 from tcpwatch.view.queries import loop, overview
 from tcpwatch.view.queries.chosen import Chosen
 from tcpwatch.view.sentences import doing, who
 from tcpwatch.view.store import Store
-from tcpwatch.view.web.told import code
+from tcpwatch.view.web.code import places
 
 
 def counted(store: Store, chosen: Chosen) -> dict[str, Any]:
@@ -51,7 +49,7 @@ def counted(store: Store, chosen: Chosen) -> dict[str, Any]:
 def learnt(store: Store, chosen: Chosen) -> dict[str, Any]:
     """Return what each phase is, with this recording's numbers and the code that ran in it."""
     known = spreads(store, chosen)
-    places = _places(store)
+    where = places(store)
     return {
         "phases": [
             {
@@ -61,7 +59,7 @@ def learnt(store: Store, chosen: Chosen) -> dict[str, Any]:
                 "python": glossary.LESSONS[phase].python,
                 "long": glossary.LESSONS[phase].long,
                 "spread": asdict(known[phase]) if phase in known else None,
-                "code": places.get(phase),
+                "code": where.get(phase),
             }
             for phase in names.PHASES
         ],
@@ -76,14 +74,3 @@ def _brief(store: Store, spans: tuple[int, ...]) -> list[dict[str, Any]]:
     found, _ = loop.rows(store, Chosen(spans=spans), max(len(spans), 1))
     known = {row.id: vars(row) for row in found}
     return [known[name] for span in spans if (name := f"{span:016x}") in known]
-
-
-def _places(store: Store) -> dict[str, dict[str, Any] | None]:
-    return {
-        phase: code(decode.attributes(trace_pb2.Span.FromString(body).attributes))
-        for phase, body in store.read(
-            """SELECT p.phase, any_value(s.body) FROM (
-                SELECT phase, max(seq) AS seq FROM phases GROUP BY phase
-            ) p JOIN spans s ON s.seq = p.seq GROUP BY p.phase"""
-        )
-    }

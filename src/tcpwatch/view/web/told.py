@@ -8,7 +8,7 @@ from flask import abort
 
 from tcpwatch import names
 from tcpwatch.view import facts, glossary
-from tcpwatch.view.connections import Connection, number, text
+from tcpwatch.view.connections import Connection, text
 from tcpwatch.view.findings import find
 from tcpwatch.view.queries import loop
 from tcpwatch.view.queries.chosen import Chosen
@@ -16,6 +16,7 @@ from tcpwatch.view.queries.connection import application_spans, load
 from tcpwatch.view.sentences import Sentence, doing, sentences, summary, who
 from tcpwatch.view.signals import Attributes
 from tcpwatch.view.store import Store
+from tcpwatch.view.web.code import code, places
 
 _MOST_SENTENCES = 12
 _MOST_ATTRIBUTES = 128
@@ -50,6 +51,7 @@ def connection(store: Store, name: str) -> dict[str, Any]:
         abort(404, "This connection was not recorded, or had to leave for newer ones.")
     begin = one.span.start_ns
     others = application_spans(store, one)
+    known, drawn = places(store, wanted), {stretch.phase for stretch in one.stretches}
     return {
         "id": one.span.span_id,
         "trace": one.span.trace_id,
@@ -70,12 +72,18 @@ def connection(store: Store, name: str) -> dict[str, Any]:
         "victims": [_named(victim) for victim in _victims(store, wanted)],
         "facts": facts.facts(one),
         "phases": one.phases,
+        "short": [
+            {"phase": phase, "seconds": seconds, "code": known.get(phase)}
+            for phase, seconds in one.phases.items()
+            if phase not in drawn
+        ],
         "bars": [
             {
                 "phase": stretch.phase,
                 "start": stretch.start,
                 "end": stretch.end,
-                "code": code(one.phase_spans[at].attributes) if one.phase_spans else None,
+                "code": (code(one.phase_spans[at].attributes) if one.phase_spans else None)
+                or known.get(stretch.phase),
             }
             for at, stretch in enumerate(one.stretches)
         ],
@@ -111,18 +119,6 @@ def because(one: Connection) -> str:
     if one.blocker is None:
         return glossary.ACTIVITIES.get(one.blocked_by, one.blocked_by)
     return doing(one.blocker)
-
-
-def code(attributes: Attributes) -> dict[str, Any] | None:
-    """Return where in the code a span says that it was, None if it does not."""
-    function = text(attributes, names.CODE_FUNCTION_NAME)
-    if not function:
-        return None
-    return {
-        "function": function,
-        "file": text(attributes, names.CODE_FILE_PATH),
-        "line": number(attributes, names.CODE_LINE_NUMBER),
-    }
 
 
 def plain(attributes: Attributes) -> dict[str, str]:

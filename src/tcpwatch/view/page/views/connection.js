@@ -48,9 +48,9 @@ function waterfall(one) {
   const end = Math.max(one.seconds, ...one.spans.map((span) => span.end), 1e-6);
   const line = (name, start, until, colour, depth, code, note) => el("li", { class: "step" },
     el("span", { class: "name", style: { "padding-left": `${depth * 14}px` }, title: note }, name),
-    el("span", { class: "track" }, el("i", { style: {
+    el("span", { class: "track" }, start !== null && el("i", { style: {
       left: `${Math.max(0, (start / end) * 100)}%`, width: `${Math.max(((until - start) / end) * 100, 0.2)}%`, background: colour } })),
-    el("span", { class: "right" }, duration(until - start)),
+    el("span", { class: "right" }, duration(until - (start ?? 0))),
     place(code) ?? el("span"));
   const depth = new Map();
   const steps = [
@@ -64,14 +64,9 @@ function waterfall(one) {
   return el("div", { class: "waterfall" }, el("h2", {}, "Where its time went"),
     el("ol", { class: "steps" },
       el("li", { class: "step soft", "aria-hidden": "true" }, el("span"), el("span", { class: "track ruler" }, el("span", {}, "0"), el("span", {}, duration(end))), el("span"), el("span", {}, "in the code")),
-      steps.map((step) => step.made())),
-    el("p", { class: "soft" }, `Phases too short for a bar: ${short(one)}.`));
-}
-
-function short(one) {
-  const drawn = new Set(one.bars.map((bar) => bar.phase));
-  const rest = Object.entries(one.phases).filter(([phase]) => !drawn.has(phase));
-  return rest.map(([phase, seconds]) => `${phase.replace("_", " ")} ${duration(seconds)}`).join(", ") || "none";
+      steps.map((step) => step.made()),
+      one.short.length > 0 && el("li", { class: "soft untold" }, "Too short to be told when:"),
+      one.short.map(({ phase, seconds, code }) => line(phase.replace("_", " "), null, seconds, "", 0, code))));
 }
 
 function details(one) {
