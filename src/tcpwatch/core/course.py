@@ -43,13 +43,14 @@ _IN_EXCHANGE: Final = frozenset({kinds.FIRST_BYTE, kinds.HEAD_PARSED})
 class Step(NamedTuple):
     """One phase, from the time at index `start` to the one at `end`.
 
-    `request` is how many requests have begun in the course before it ends.
+    `request` is how many requests have begun in the course before it ends; None if what was read
+    in it turned out to be no request.
     """
 
     phase: str
     start: int
     end: int
-    request: int
+    request: int | None
 
 
 class Said(NamedTuple):
@@ -107,8 +108,9 @@ class Course:
                 # `idle` all along.
                 phase, self.speaks_http = target, True
                 continue
-            steps.append(Step(phase, since, time, requests))
-            requests += (kind == kinds.FIRST_BYTE) - (kind == kinds.NO_REQUEST)
+            of_none = kind == kinds.NO_REQUEST
+            steps.append(Step(phase, since, time, None if of_none else requests))
+            requests += (kind == kinds.FIRST_BYTE) - of_none
             if target == names.TLS_HANDSHAKE and phase != names.TLS_HANDSHAKE:
                 before_tls = phase
             phase = before_tls if target == BEFORE_TLS else target
@@ -159,7 +161,7 @@ class Leg(NamedTuple):
         """Return the phases that have ended."""
         times, before = self.times, self.requests
         return [
-            Interval(phase, times[start], times[end], before + request)
+            Interval(phase, times[start], times[end], 0 if request is None else before + request)
             for phase, start, end, request in self.course.steps
         ]
 
