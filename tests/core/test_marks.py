@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tcpwatch import names
 from tcpwatch.core import kinds
+from tcpwatch.core.marks import MARK
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.core.transitions import OVER, TRANSITIONS, phase_after
-from tests.core.lives import ACCEPTED, EXCHANGED, accepted, exchange, flat
+from tests.core.lives import ACCEPTED, EXCHANGED, HANDLER, accepted, ending, exchange, flat
 
 PAYLOADS: dict[int, Any] = {
     kinds.ACCEPTED: tuple(ACCEPTED),
@@ -88,6 +90,22 @@ def test_how_marks_are_cut_into_messages_changes_nothing(
     assert [(r[:4], r.phases, r.exchanged) for r in cut.requests] == [
         (r[:4], r.phases, r.exchanged) for r in whole.requests
     ]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_an_ordinary_life_is_the_same_wherever_it_is_cut(refused: bool) -> None:
+    """A child hands its marks over before the request is read, and again at its end."""
+    asked = [*exchange(130), *exchange(180, refused=refused)]
+    marks = flat([accepted(), *HANDLER, *asked, *ending(230)])
+    whole = Timeline(1)
+    whole.feed(marks)
+    for place in range(MARK, len(marks), MARK):
+        cut = Timeline(1)
+        cut.feed(marks[:place])
+        cut.feed(marks[place:])
+
+        assert cut.record() == whole.record()
+        assert cut.record().outcome == ("bad_request" if refused else "completed")
 
 
 @given(st.lists(st.sampled_from(KINDS), max_size=30))

@@ -17,6 +17,11 @@ OUTCOMES: dict[str, tuple[list[Mark], str, str | None]] = {
         "completed",
         None,
     ),
+    "a handler that speaks no HTTP returned": (
+        [accepted(), (kinds.HANDLER_BEGAN, 110, "inline"), *ending(140)],
+        "completed",
+        None,
+    ),
     "verify_request said no": (
         [accepted(), (kinds.REJECTED, 105, True), (kinds.CLOSED, 110, None)],
         "rejected",
