@@ -24,6 +24,7 @@ class Observed:
         self._moment = 0
         self._serving = threading.Event()
         self._servers: list[Any] = []
+        others = set(threading.enumerate())
         threading.setprofile(self._look)
         try:
             thread = threading.Thread(target=serve)
@@ -36,6 +37,9 @@ class Observed:
                 server.shutdown()
                 thread.join(LIMIT)
                 server.server_close()
+            # A handler's thread closes the connection after the client has seen its end.
+            for handling in set(threading.enumerate()) - others:
+                handling.join(LIMIT)
         finally:
             threading.setprofile(None)
 

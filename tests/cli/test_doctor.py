@@ -27,11 +27,14 @@ from tcpwatch.view.receiver import Receiver
 from tests.cli.programs import environment
 from tests.live.wire import LIMIT
 
+NOBODY = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+"""Where no collector listens; at the default address another test may have one."""
+
 
 def doctor(env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tcpwatch", "doctor"],
-        env=environment({"COLUMNS": "80", **env}),
+        env=environment({"COLUMNS": "80", **NOBODY, **env}),
         capture_output=True,
         text=True,
         timeout=LIMIT * 3,
