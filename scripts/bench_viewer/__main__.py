@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import statistics
@@ -20,11 +21,11 @@ import sys
 import time
 import urllib.parse
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bench_viewer.browser import frames, open_page
-from bench_viewer.telemetry import SPANS, batch, metrics
+from bench_viewer.telemetry import SPANS, batch, metrics, sent
 
 BATCH = 100
 MINUTE = 60.0
@@ -55,31 +56,35 @@ def server(*arguments: str) -> Iterator[str]:
         process.wait(30)
 
 
-def send(
-    address: str, bodies: list[bytes], seconds: float = 0.0, path: str = "/v1/traces"
-) -> list[float]:
-    """Send exports one after another for so long, or each once.
+def send(address: str, exports: Iterable[bytes], path: str = "/v1/traces") -> list[float]:
+    """Send gzipped exports of `BATCH` connections one after another.
 
     Returns the spans per second of each stretch of `STRETCH` seconds.
     """
     place = urllib.parse.urlsplit(address)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30)
     headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
-    sent, began = 0, time.perf_counter()
+    began = time.perf_counter()
     counts: dict[int, int] = defaultdict(int)
-    while True:
+    for export in exports:
         spent = time.perf_counter() - began
-        if spent >= seconds if seconds else sent >= len(bodies):
-            break
-        connection.request("POST", path, bodies[sent % len(bodies)], headers)
+        connection.request("POST", path, export, headers)
         answer = connection.getresponse()
-        answer.read()
-        if answer.status != http.client.OK:
-            raise SystemExit(f"the viewer answered {answer.status}")
-        sent += 1
+        said = answer.read()
+        if answer.status != http.client.OK or said:  # OTLP says nothing if all was taken
+            raise SystemExit(f"the viewer answered {answer.status} {said!r}; expected an empty 200")
         counts[int(spent // STRETCH)] += BATCH * SPANS
     connection.close()
     return [count / STRETCH for count in counts.values()]
+
+
+def for_so_long(exports: list[bytes], seconds: float) -> Iterator[bytes]:
+    """Give exports to be sent, over and over, each time as new ones."""
+    until = time.perf_counter() + seconds
+    for number, export in enumerate(itertools.cycle(exports), 1):
+        if time.perf_counter() >= until:
+            return
+        yield sent(export, number)
 
 
 def ask(address: str, path: str) -> tuple[float, int]:
@@ -100,11 +105,14 @@ def ask(address: str, path: str) -> tuple[float, int]:
 def ingest(seconds: float) -> bool:
     """Measure how many spans are taken, beside the door that forgets."""
     begin = time.time() - 3600
-    bodies = [batch(BATCH, begin + number * 10, 0.1, number) for number in range(40)]
+    exports = [batch(BATCH, begin + number * 10, 0.1, number) for number in range(40)]
     with server("null") as null, server() as viewer, open_page(viewer) as page:
-        forgets = statistics.median(send(null, bodies, STRETCH))
-        keeps = send(viewer, bodies, seconds)
+        forgets = statistics.median(send(null, for_so_long(exports, STRETCH)))
+        keeps = send(viewer, for_so_long(exports, seconds))
         state = json.loads(_body(viewer, "/api/state"))
+    stored = state["evicted"] + SPANS * sum(one["connections"] for one in state["servers"])
+    if abs(stored - sum(keeps) * STRETCH) >= SPANS:  # a connection may have left in part
+        raise SystemExit(f"of {sum(keeps) * STRETCH:,.0f} spans {stored:,} were stored")
     median, worst = statistics.median(keeps), min(keeps)
     say(f"ingest for {seconds:.0f} s, page {page}, one sender, {SPANS * BATCH} spans an export")
     say(f"  a door that forgets  {forgets:>10,.0f} spans/s")
@@ -195,8 +203,9 @@ def main() -> int:
     end = time.time()
     step = 3500 / chosen.connections
     with server() as viewer:
-        for first in range(0, chosen.connections, BATCH):
-            send(viewer, [batch(BATCH, end - 3600 + first * step, step, first)])
+        firsts = range(0, chosen.connections, BATCH)
+        made = (batch(BATCH, end - 3600 + first * step, step, first) for first in firsts)
+        send(viewer, (sent(export, number) for number, export in enumerate(made, 1)))
         exports = [metrics(end - EXPORTS + second) for second in range(EXPORTS)]
         send(viewer, exports, path="/v1/metrics")
         good &= questions(viewer)

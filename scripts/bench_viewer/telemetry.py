@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import os
+import itertools
 import random
+from collections.abc import Iterator
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -18,6 +19,8 @@ from tcpwatch import names
 
 SPANS = 5
 """Spans of one connection: itself, three phases, a request."""
+_SENT = b"\xf1\xe2\xd3\xc4"
+"""What every id begins with until it is sent: then it is the number of the export."""
 _PATHS = ("/", "/slow", "/api/orders", "/api/items", "/static/app.js", "/login")
 Values = dict[str, str | int | float]
 _CODE: Values = {
@@ -28,7 +31,7 @@ _CODE: Values = {
 
 
 def batch(connections: int, begin: float, step: float, seed: int) -> bytes:
-    """Return a gzipped export of so many connections.
+    """Return an export of so many connections, for `sent` to number.
 
     Args:
         connections: how many; each has `SPANS` spans.
@@ -43,8 +46,18 @@ def batch(connections: int, begin: float, step: float, seed: int) -> bytes:
     scope = of_resource.scope_spans.add()
     scope.scope.name = names.SCOPE
     for number in range(connections):
-        _connection(scope, begin + number * step, dice)
-    return gzip.compress(request.SerializeToString(), 1)
+        _connection(scope, begin + number * step, dice, itertools.count(number * SPANS))
+    return request.SerializeToString()
+
+
+def sent(export: bytes, number: int) -> bytes:
+    """Return an export of `batch`, gzipped, with ids that no export of another number has.
+
+    The viewer stores no span twice: to send the same bytes again would measure how it drops them.
+    """
+    mark = number.to_bytes(len(_SENT), "big")
+    numbered = export.replace(_SENT, mark).replace(_SENT.hex().encode(), mark.hex().encode())
+    return gzip.compress(numbered, 1)
 
 
 def metrics(at: float) -> bytes:
@@ -74,8 +87,12 @@ def metrics(at: float) -> bytes:
     return gzip.compress(request.SerializeToString(), 1)
 
 
-def _connection(scope: ScopeSpans, start: float, dice: random.Random) -> None:
-    trace, span = os.urandom(16), os.urandom(8)
+def _connection(
+    scope: ScopeSpans, start: float, dice: random.Random, numbers: Iterator[int]
+) -> None:
+    ids = (_SENT + number.to_bytes(4, "big") for number in numbers)
+    span = next(ids)
+    trace = span + bytes(8)
     wait, app, drain = dice.expovariate(20), dice.expovariate(50), 0.01
     path = dice.choice(_PATHS)
     at = int(start * 1e9)
@@ -108,9 +125,9 @@ def _connection(scope: ScopeSpans, start: float, dice: random.Random) -> None:
         },
     )
     for phase, seconds in phases:
-        _set(_add(scope, trace, os.urandom(8), phase, at, seconds, span), _CODE)
+        _set(_add(scope, trace, next(ids), phase, at, seconds, span), _CODE)
         at += int(seconds * 1e9)
-    served = _add(scope, trace, os.urandom(8), f"GET {path}", int(start * 1e9), wait + app, span)
+    served = _add(scope, trace, next(ids), f"GET {path}", int(start * 1e9), wait + app, span)
     served.kind = Span.SPAN_KIND_SERVER
     _set(
         served,
