@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import time
 from http.server import BaseHTTPRequestHandler
 from socketserver import DatagramRequestHandler, StreamRequestHandler
@@ -18,7 +20,10 @@ class Plain(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Answer the path; `/hold` waits for the test, `/slow?s=1` sleeps, `/boom` raises."""
+        """Answer the path; `/hold` waits for the test, `/slow?s=1` sleeps, `/boom` raises.
+
+        `/collector` answers how often each generation was collected since the next older one was.
+        """
         url = urlsplit(self.path)
         if url.path == "/hold":
             gate.hold()
@@ -26,6 +31,9 @@ class Plain(BaseHTTPRequestHandler):
             time.sleep(float(parse_qs(url.query)["s"][0]))
         elif url.path == "/boom":
             raise RuntimeError("the handler failed")
+        elif url.path == "/collector":
+            self.answer(json.dumps(gc.get_count()).encode())
+            return
         elif url.path == "/child":
             with trace.get_tracer("app").start_as_current_span("own work"):
                 pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import get_ident
 
 from opentelemetry import baggage, context, trace
 
@@ -80,4 +81,4 @@ def assert_nothing_current() -> None:
     assert context.get_current() == {}
     assert hub.serving.connection is None
     assert hub.loops.accepting_here() is None
-    assert hub.loops.dispatching_here() is None
+    assert get_ident() not in hub.serving.dispatching

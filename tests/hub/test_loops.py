@@ -77,15 +77,14 @@ def test_servers_may_come_and_go_while_somebody_looks_at_them_all(loops: Loops) 
     assert sorted(loops.by_server) == [10, 11, 12]
 
 
-def test_what_a_thread_accepts_or_dispatches_is_its_own(loops: Loops) -> None:
+def test_what_a_thread_accepts_is_its_own(loops: Loops) -> None:
     """A second server's loop, on another thread, says nothing of this one."""
     mine, other = (loops.add(key, listener(key), None, FakeKernel()) for key in (1, 2))
     mine.thread_id = threading.get_ident()
     other.thread_id = -1
-    other.accepting = other.dispatching = object()  # type: ignore[assignment]  # any connection
+    other.accepting = object()  # type: ignore[assignment]  # any connection
 
     assert loops.accepting_here() is None
-    assert loops.dispatching_here() is None
 
-    mine.accepting = mine.dispatching = other.accepting
-    assert loops.accepting_here() is loops.dispatching_here() is other.accepting
+    mine.accepting = other.accepting
+    assert loops.accepting_here() is other.accepting

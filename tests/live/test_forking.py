@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -65,6 +66,13 @@ def test_no_metric_is_counted_twice(start: Start, seen: Seen) -> None:
     assert len(senders) == 1
     for name in ("tcpwatch.connection.active", "tcpwatch.handler.active"):
         seen.wait_total(name, 0)
+
+
+def test_a_child_has_no_garbage_of_its_parents_to_collect(start: Start) -> None:
+    """What was imported for us is no reason for each child to run through all objects."""
+    server = start("--dispatch", "process", "--server", "plain")
+    _, *older = json.loads(server.get("/collector").body)
+    assert older == [0, 0]
 
 
 def test_no_fork_warning_and_no_zombie(start: Start, seen: Seen) -> None:

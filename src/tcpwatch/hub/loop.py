@@ -54,7 +54,7 @@ class Loop:
     __slots__ = (
         *("_drops_at_start", "_failing_errno", "accept_errors", "accepted", "accepting"),
         *("away_since", "blocked_ns", "by_hand", "connection", "depth", "depth_zero_ns"),
-        *("dispatching", "failing_with", "failures", "getting", "history", "kept", "kernel"),
+        *("failing_with", "failures", "getting", "history", "kept", "kernel"),
         *("key", "label", "limit", "listener", "own_address", "plain_peers", "running"),
         *("select_returned_ns", "services", "since_ns", "slept", "sock", "spinning", "state"),
         *("thread_id", "totals"),
@@ -90,8 +90,6 @@ class Loop:
         """Whether the loop is inside get_request()."""
         self.accepting: Connection | None = None
         """What accept() has returned inside a get_request() that goes on (with TLS, say)."""
-        self.dispatching: Connection | None = None
-        """The connection that process_request() is called for."""
         self.services = False
         """Whether the server does something of its own between two turns."""
         self.by_hand = False

@@ -63,10 +63,6 @@ class Loops:
         """Return the loop whose listener has this key."""
         return next((loop for loop in self.known() if loop.listener.key == key), None)
 
-    def dispatching_here(self) -> Connection | None:
-        """Return the connection that a loop of this thread is about to hand to its handler."""
-        return next((loop.dispatching for loop in self._here() if loop.dispatching), None)
-
     def accepting_here(self) -> Connection | None:
         """Return the connection that a loop of this thread has in its get_request()."""
         return next((loop.accepting for loop in self._here() if loop.accepting), None)

@@ -126,6 +126,8 @@ class Hub:
                     self._open_again_ns = now + _OPEN_AGAIN_NS
                     self._said_why_not(error)
                 else:
+                    if forking:
+                        forks.make_ready()
                     self.opened()
             return self.output
 

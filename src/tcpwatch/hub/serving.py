@@ -23,6 +23,8 @@ class Serving:
 
     def __init__(self) -> None:
         self.by_thread: dict[int, Connection] = {}
+        self.dispatching: dict[int, Connection] = {}
+        """By thread, too: the connection that its process_request() is called for."""
 
     @property
     def connection(self) -> Connection | None:
@@ -32,6 +34,7 @@ class Serving:
     def clear(self) -> None:
         """No thread serves anybody: a process that was just forked has one thread."""
         self.by_thread.clear()
+        self.dispatching.clear()
 
 
 def threads_are_native() -> bool:

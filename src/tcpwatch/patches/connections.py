@@ -25,8 +25,11 @@ from tcpwatch.patches.wrap import Hook, ours
 
 ours(__file__)
 
-_loops, _open, _serving = hub.loops.by_server, hub.by_socket, hub.serving.by_thread
-"""The hub's own tables: by id() of the server, by id() of the socket, by thread."""
+_loops, _open = hub.loops.by_server, hub.by_socket
+"""The hub's own tables: by id() of the server, by id() of the socket."""
+
+_serving, _dispatching = hub.serving.by_thread, hub.serving.dispatching
+"""By thread."""
 
 _CLOSING: Final = 9
 """The stage of a connection whose socket is being closed."""
@@ -105,10 +108,11 @@ def _verify_began(server: Any, request: Any) -> Connection | None:
 
 def _process_began(server: Any, request: Any) -> tuple[Connection, Any, set[int]] | None:
     connection = _open.get(id(request))
-    if connection is None or connection.loop.dispatching is connection:
+    here = get_ident()
+    if connection is None or _dispatching.get(here) is connection:
         return None
+    _dispatching[here] = connection
     loop = connection.loop
-    loop.dispatching = connection
     if not loop.listener.forking:
         return connection, server, _NO_CHILDREN
     forks.prepare(hub, connection)
@@ -119,7 +123,7 @@ def _process_ended(
     token: tuple[Connection, Any, set[int]], result: Any, error: BaseException | None
 ) -> None:
     connection, server, before = token
-    connection.loop.dispatching = None
+    _dispatching.pop(get_ident(), None)
     if connection.forked and not hub.post.in_child:
         for pid in set(getattr(server, "active_children", None) or ()) - before:
             hub.post.send_of_child(("forked", connection.key, pid))
