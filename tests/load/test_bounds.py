@@ -67,7 +67,8 @@ def test_a_scenario_is_bounded_and_states_what_is_seen(name: str) -> None:
     pages = {path.stem: asked.page(path) for path in asked.DASHBOARDS}
     for shown in scenario.shows:
         [panel] = [p for p in pages[shown.dashboard]["panels"] if p["title"] == shown.panel]
-        assert shown.query in {target["refId"] for target in panel["targets"]}
+        legends = {target["legendFormat"] for target in panel["targets"]}
+        assert shown.curve is None or shown.curve in legends
         assert (shown.at_least, shown.at_most) != (None, None)
     assert set(scenario.alerts) <= {place for place, _ in asked.of_rules()}
 

@@ -33,6 +33,16 @@ HISTOGRAMS: Final[dict[str, tuple[str, tuple[float, ...], str]]] = {
         names.CONNECTION_BUCKETS,
         "From ESTABLISHED in the kernel to the socket's close.",
     ),
+    names.M_CONNECTION_RTT: (
+        "s",
+        names.RTT_BUCKETS,
+        "Smoothed round-trip time, as the kernel had it at the close.",
+    ),
+    names.M_CONNECTION_RETRANSMITS: (
+        "{segment}",
+        names.RETRANSMITS_BUCKETS,
+        "Segments that were sent again, of each connection.",
+    ),
     names.M_PHASE_DURATION: (
         "s",
         names.PHASE_BUCKETS,
@@ -110,13 +120,16 @@ class Histograms:
         row: Row = list(times)
         if first:
             row.append(accepted.depth)
+        path: Path = _UNKNOWN
         if outcome is not None:
             row.append(connection.since_ns - connection.start_ns)
+            path = _path(connection)
+            row += [value for value in path if value is not None]
         labels = []
         for request in connection.requests:
             row.append(request[2] - request[1])
             labels.append(_labels(request[5]))
-        unknown = first and accepted.depth is None
+        unknown = (first and accepted.depth is None, *(value is None for value in path))
         key = (loop.key, course, outcome, connection.error, unknown, *labels)
         page = self._ledger.pages.get(key)
         if page is None:
@@ -148,6 +161,10 @@ class Histograms:
                 found[names.ERROR_TYPE] = connection.error
             yield Column(self._find[names.M_CONNECTION_DURATION](found), at)
             at += 1
+            for name, value in zip(_OF_THE_PATH, _path(connection), strict=True):
+                if value is not None:
+                    yield Column(self._find[name](common), at)
+                    at += 1
         for number, request in enumerate(connection.requests):
             exchanged = request.exchanged
             if not (exchanged.peer_instrumented or exchanged.excluded):
@@ -159,6 +176,18 @@ class Histograms:
         """Keep what waits for the readers small."""
         if self._ledger.post(self._most_rows) and self._collecting is not None:
             self._collecting.tidy()
+
+
+Path = tuple[int | None, int | None]
+_OF_THE_PATH: Final = (names.M_CONNECTION_RTT, names.M_CONNECTION_RETRANSMITS)
+_UNKNOWN: Final[Path] = (None, None)
+
+
+def _path(connection: Timeline) -> Path:
+    """Return the round-trip time (ns) and the segments sent again, each if the kernel told it."""
+    closing = connection.closing()
+    rtt = closing.rtt_us
+    return rtt and rtt * 1000, closing.retransmits
 
 
 def _origins(
