@@ -120,16 +120,19 @@ class Histograms:
         row: Row = list(times)
         if first:
             row.append(accepted.depth)
-        path: Path = _UNKNOWN
+        rtt = again = None
         if outcome is not None:
             row.append(connection.since_ns - connection.start_ns)
-            path = _path(connection)
-            row += [value for value in path if value is not None]
+            rtt, again = _network(connection)
+            if rtt is not None:
+                row.append(rtt)
+            if again is not None:
+                row.append(again)
         labels = []
         for request in connection.requests:
             row.append(request[2] - request[1])
             labels.append(_labels(request[5]))
-        unknown = (first and accepted.depth is None, *(value is None for value in path))
+        unknown = (first and accepted.depth is None, rtt is None, again is None)
         key = (loop.key, course, outcome, connection.error, unknown, *labels)
         page = self._ledger.pages.get(key)
         if page is None:
@@ -161,7 +164,7 @@ class Histograms:
                 found[names.ERROR_TYPE] = connection.error
             yield Column(self._find[names.M_CONNECTION_DURATION](found), at)
             at += 1
-            for name, value in zip(_OF_THE_PATH, _path(connection), strict=True):
+            for name, value in zip(_OF_THE_NETWORK, _network(connection), strict=True):
                 if value is not None:
                     yield Column(self._find[name](common), at)
                     at += 1
@@ -178,13 +181,11 @@ class Histograms:
             self._collecting.tidy()
 
 
-Path = tuple[int | None, int | None]
-_OF_THE_PATH: Final = (names.M_CONNECTION_RTT, names.M_CONNECTION_RETRANSMITS)
-_UNKNOWN: Final[Path] = (None, None)
+_OF_THE_NETWORK: Final = (names.M_CONNECTION_RTT, names.M_CONNECTION_RETRANSMITS)
 
 
-def _path(connection: Timeline) -> Path:
-    """Return the round-trip time (ns) and the segments sent again, each if the kernel told it."""
+def _network(connection: Timeline) -> tuple[int | None, int | None]:
+    """Return round-trip time (ns) and segments sent again, each if the kernel told it."""
     closing = connection.closing()
     rtt = closing.rtt_us
     return rtt and rtt * 1000, closing.retransmits
