@@ -7,6 +7,7 @@ the Locust user.
 
 from __future__ import annotations
 
+import ctypes
 import random
 import socket
 import struct
@@ -31,8 +32,14 @@ EXPORT_BYTES = 16 * 1024**2
 """More than the kernel's buffers of both sides hold."""
 READ_AFTER = 3.0
 """Seconds until a slow reader begins to read."""
+LOSS = 0.7
+"""Seconds for which a line loses everything on the way to the client."""
 HOLD = 12.0
 """Seconds for which the first of a burst holds a server of one thread."""
+SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
+"""Of Linux: asm-generic/socket.h; Python has no names for them."""
+RETURN = 0x06
+"""BPF_RET | BPF_K in linux/bpf_common.h: keep so many bytes of a segment, here none."""
 PATIENCE = 30.0
 """Seconds after which a client gives up."""
 AFTER_FAILURE = 1.0
@@ -93,6 +100,15 @@ def slow_reader(visitor: Any) -> None:
         request.answered()
 
 
+def loss(visitor: Any) -> None:
+    """Ask for much over a line that loses all that comes, at first: the server sends it again."""
+    with asking(visitor, "loss", "GET", f"/export?n={EXPORT_BYTES}") as request:
+        with deaf(request.connection):
+            request.connection.sendall(request.head)
+            visitor.sleep(LOSS)
+        request.answered()
+
+
 def upload(visitor: Any) -> None:
     """Send a body piece by piece; take the answer."""
     length = {"Content-Length": str(UPLOAD_BYTES)}
@@ -148,6 +164,16 @@ def connected(visitor: Any, name: str, window: int = 0) -> Iterator[socket.socke
     )
     if failure:
         visitor.sleep(AFTER_FAILURE)
+
+
+@contextmanager
+def deaf(connection: socket.socket) -> Iterator[None]:
+    """Have the kernel drop each segment that comes for a connection, as if it were lost."""
+    nothing = ctypes.create_string_buffer(struct.pack("HBBI", RETURN, 0, 0, 0))
+    program = struct.pack("HP", 1, ctypes.addressof(nothing))
+    connection.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+    yield
+    connection.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
 
 
 class Request:

@@ -168,6 +168,28 @@ SCENARIOS = {
             ),
         ),
     ),
+    "losses": Scenario(
+        f"Clients whose line loses all of a large answer for {behaviours.LOSS} s, on a server with "
+        "threads.",
+        behaviours.loss,
+        *("app", 10, 10, 20, 0.5),
+        (
+            Shown(
+                "connections",
+                "Retransmits",
+                "each of some 5 connections a second sends the same again after 0.2, 0.6 and 1.4 s",
+                at_least=10,
+                curve="segments",
+            ),
+            Shown(
+                "connections",
+                "Retransmits",
+                "every connection that ends, and each client has one in 2 s: 5 a second",
+                at_least=3,
+                curve="connections",
+            ),
+        ),
+    ),
     "uploads": Scenario(
         "Bodies of 64 KiB that take 2 s to come, on a server with threads.",
         behaviours.upload,

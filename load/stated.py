@@ -11,8 +11,9 @@ from typing import Any
 class Shown:
     """What a panel shows at the end of a scenario: its largest value is within the bounds.
 
-    `series` chooses among the panel's series by label=value, `query` among its queries. `why` says
-    where a number comes from. `service` is where to look, if not at the one that is loaded.
+    `series` chooses among the panel's series by label=value, `curve` among its queries by what its
+    legend calls it; without it the first is meant. `why` says where a number comes from. `service`
+    is where to look, if not at the one that is loaded.
     """
 
     dashboard: str
@@ -21,13 +22,17 @@ class Shown:
     at_least: float | None = None
     at_most: float | None = None
     series: dict[str, str] = field(default_factory=dict)
-    query: str = "A"
+    curve: str | None = None
     service: str | None = None
 
     @property
     def what(self) -> str:
         """The panel, and which of its series if not all."""
-        chosen = [*self.series.values(), *([f"of {self.service}"] if self.service else [])]
+        chosen = [
+            *([self.curve] if self.curve else []),
+            *self.series.values(),
+            *([f"of {self.service}"] if self.service else []),
+        ]
         return self.panel + (f" ({', '.join(chosen)})" if chosen else "")
 
     @property

@@ -23,7 +23,7 @@ The accept loop takes connections from the kernel's queue one at a time. **While
 
 1. **Wait, 1 in 100** is small: the loop is not your bottleneck; go to *Requests*.
 2. It is not: **Who was waited for** names the culprit. `inline` - the loop served a request itself: use threads. `tls_handshake` - a client that connects and does not shake hands: end TLS before the server. `convoy` - many short ones: too much for one loop. `scheduler` - the loop slept and got no CPU or GIL. `fork_limit` - all children busy. `accept_error` - see *accept() failed*.
-3. Click a **dot** in the wait panels: one connection that waited so long. In its trace the bar `accept_queue` is the wait, and the link leads to the connection that held the loop. Its request is in that trace too, or, if the caller sent a `traceparent`, in the caller's: search for the tag `tcpwatch.connection.id`.
+3. Click a **dot** in the wait panels: one connection that waited so long. In its trace the bar `accept_queue` is the wait, and the link leads to the connection that held the loop. The highest dots may be of a `convoy`, who waited behind several and has no link: take another dot, or one of the list at the bottom. The blocker's request is in that trace too, or, if the caller sent a `traceparent`, in the caller's: search for the tag `tcpwatch.connection.id`.
 4. **Drops** above 0: the queue was full and the kernel let clients try again after a second or more. That wait is in no histogram here.
 """  # noqa: E501 - a paragraph of Markdown is one line
 
@@ -47,7 +47,7 @@ def build() -> Any:
         "Accept loop",
         "Is the accept loop the bottleneck, who blocks it, and how long is the line before it?",
         [
-            panels.how_to_read(HOW, 9),
+            panels.how_to_read(HOW, 10),
             panels.number(
                 "Loop busy",
                 "Share of time in which the loop was not waiting for a connection. Above 0.9 the "
@@ -169,8 +169,9 @@ def build() -> Any:
             ),
             panels.traces(
                 "Connections that waited because of $culprit",
-                "Open one: its bar accept_queue is the wait, its link leads to who held the loop. "
-                "None: choose another Culprit, or nobody waited longer than 50 ms.",
+                "Open one: its bar accept_queue is the wait, its link leads to who held the loop "
+                "(a convoy has none). No row: choose another Culprit, or nobody waited longer "
+                "than 50 ms.",
                 Search(tags=f"{names.BLOCKED_BY_ACTIVITY}=$culprit"),
             ),
         ],

@@ -21,7 +21,7 @@ A connection goes through phases: `accept_queue`, `tls_handshake`, `dispatch`, t
 1. **Open, by phase** grows in `idle`: clients that connect and say nothing (preconnects, keep-alive). In `read_head`: slow or hostile heads. In `app`: slow views or slow uploads. In `respond`: slow readers.
 2. **Oldest** climbs in a straight line: one never comes back. Give the request handler a `timeout`.
 3. **Outcomes** other than `completed` and `no_request`: who gave up, and on whom.
-4. **Round trips and retransmits** (`{names.TCP_RTT}`, `{names.TCP_RETRANSMITS}`, `{names.TCP_RWND_LIMITED}`) are attributes of the spans and no metrics: they belong to one peer. The list of traces at the bottom leads to them: a long `respond` that is nearly all `{names.TCP_RWND_LIMITED}` is a client that reads slowly; with `{names.TCP_RETRANSMITS}` it is the network.
+4. **Round-trip time** and **Retransmits** are the network between you and the clients; no code of yours makes them smaller. A dot leads to one connection: a long `respond` with `{names.TCP_RETRANSMITS}` was the network; one that is nearly all `{names.TCP_RWND_LIMITED}` was a client that reads slowly.
 """  # noqa: E501 - a paragraph of Markdown is one line
 MEANS = {
     names.TLS_HANDSHAKE: "High bands: clients that shake hands slowly. In werkzeug they hold the "
@@ -41,6 +41,46 @@ MEANS = {
     names.HANDLE: "Handlers that speak no HTTP, from first to last line. Empty for web servers.",
 }
 """What to conclude of each phase's heat map. The accept queue's is on *Accept loop*."""
+
+
+def network() -> list[Any]:
+    """Round trips and retransmits."""
+    again = metric(names.M_CONNECTION_RETRANSMITS)
+    ended = queries.per_second(f"{again}_count")
+    spared = queries.per_second(f"{again}_bucket", le="0")
+    round_trips = [
+        (queries.quantile(share, names.M_CONNECTION_RTT), said)
+        for share, said in ((0.5, "half"), (0.95, "1 in 20"), (0.99, "1 in 100"))
+    ]
+    return [
+        panels.lines(
+            "Round-trip time",
+            "Smoothed by the kernel, at each connection's close. It rises for all: the network. "
+            "Only 1 in 100 is high: clients that are far away. Each new connection costs its "
+            "client one of these before the server hears of it.",
+            SECONDS,
+            *round_trips,
+            traced=True,
+            span=8,
+        ),
+        panels.lines(
+            "Retransmits",
+            "Segments sent again in each second, and how many of the connections that ended had "
+            "any. Many on few connections: those clients' lines. Some on most: your side loses.",
+            PER_SECOND,
+            (queries.per_second(f"{again}_sum"), "segments"),
+            (f"{ended} - {spared}", "connections"),
+            span=8,
+        ),
+        panels.heat(
+            "Retransmits of a connection",
+            "All in the lowest band: nothing is lost. A dot above it is one connection that had "
+            "to send again: click for its trace, its bar respond says how long that took.",
+            queries.buckets(names.M_CONNECTION_RETRANSMITS),
+            span=8,
+            unit=COUNT,
+        ),
+    ]
 
 
 def heats() -> list[Any]:
@@ -195,11 +235,12 @@ def build() -> Any:
                     "{{" + label(names.KEPT_REASON) + "}}",
                 ),
             ),
+            *network(),
             *heats(),
             panels.traces(
                 "Connections of a second and longer",
-                "Round-trip times, retransmits and how long the client's window was closed are "
-                "attributes of tcp.connection: open one whose respond is long.",
+                "The longest bar is where the time went. A long respond: the retransmits, and how "
+                "long the client's window was closed, are attributes of tcp.connection.",
                 Search(operation=names.SPAN_TCP, longer="1s"),
             ),
         ],

@@ -20,6 +20,8 @@ METRICS: Final = {
     names.M_CONNECTION_ACCEPTED: (COUNTER, ""),
     names.M_CONNECTION_KEPT: (COUNTER, ""),
     names.M_CONNECTION_DURATION: (HISTOGRAM, "seconds"),
+    names.M_CONNECTION_RTT: (HISTOGRAM, "seconds"),
+    names.M_CONNECTION_RETRANSMITS: (HISTOGRAM, ""),
     names.M_PHASE_DURATION: (HISTOGRAM, "seconds"),
     names.M_QUEUE_WAIT: (HISTOGRAM, "seconds"),
     names.M_QUEUE_LENGTH: (HISTOGRAM, ""),

@@ -51,6 +51,7 @@ def tell(stack: Stack, folder: Path) -> None:
     """Say where things are, make load, say what is to be seen."""
     print(f"Server, threaded    {stack.url('app', 8000)}")
     print(f"Server, one thread  {stack.url('app-inline', 8001)}")
+    print(f"Server, TLS         https://{stack.address('app-tls', 8443)}")
     print(f"Collector, OTLP     {stack.otlp}")
     print(f"Jaeger's API        {stack.jaeger}/api/v3/services")
     print(f"Prometheus' API     {stack.prometheus}/api/v1/query?query=up")

@@ -174,6 +174,8 @@ M_CONNECTION_OLDEST: Final = "tcpwatch.connection.oldest"
 M_CONNECTION_ACCEPTED: Final = "tcpwatch.connection.accepted"
 M_CONNECTION_KEPT: Final = "tcpwatch.connection.kept"
 M_CONNECTION_DURATION: Final = "tcpwatch.connection.duration"
+M_CONNECTION_RTT: Final = "tcpwatch.connection.rtt"
+M_CONNECTION_RETRANSMITS: Final = "tcpwatch.connection.retransmits"
 M_PHASE_DURATION: Final = "tcpwatch.connection.phase.duration"
 M_QUEUE_WAIT: Final = "tcpwatch.accept_queue.wait_time"
 M_QUEUE_LENGTH: Final = "tcpwatch.accept_queue.length"
@@ -199,6 +201,11 @@ M_SELF_ERRORS: Final = "tcpwatch.self.errors"
 
 # Histogram boundaries (docs/telemetry.md § 3); the request's are the semantic convention's.
 CONNECTION_BUCKETS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+RTT_BUCKETS: Final = (
+    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1, 2.5),
+)
+RETRANSMITS_BUCKETS: Final = (0, 1, 2, 5, 10, 25, 50, 100, 250, 1000)
 PHASE_BUCKETS: Final = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1, 2.5, 5, 10, 30, 60),

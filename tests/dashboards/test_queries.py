@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.series import label, metric, series
+from dashboards.series import FOREIGN, label, metric, series
 from stack.programs import PROMTOOL
 from tcpwatch import names
 from tests.dashboards import asked
@@ -50,7 +50,7 @@ def test_what_begins_with_its_first_error_is_never_asked_for_its_rate_alone() ->
     """`rate` does not see the value that a series begins with: one error would be none."""
     begins = [names.M_ACCEPT_ERRORS, names.M_SELF_DROPPED, names.M_SELF_ERRORS]
     for place, query in asked.everything():
-        for name in map(metric, begins):
+        for name in (*map(metric, begins), *FOREIGN):
             assert f"rate({name}" not in query, place
             assert f"increase({name}" not in query or "unless" in query, place
 

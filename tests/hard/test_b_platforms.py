@@ -18,6 +18,8 @@ FROM_THE_KERNEL = (
     "tcpwatch.accept_queue.limit",
     "tcpwatch.accept_queue.drops",
     "tcpwatch.accept_loop.blocked_time",
+    "tcpwatch.connection.rtt",
+    "tcpwatch.connection.retransmits",
 )
 ALWAYS = (
     "tcpwatch.connection.accepted",

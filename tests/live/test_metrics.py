@@ -10,8 +10,8 @@ from tcpwatch import names
 from tcpwatch.view.signals import Point
 from tests.contract import METRICS
 from tests.live.conftest import Start
-from tests.live.seen import Seen
-from tests.live.wire import local_port, read_all, request_bytes
+from tests.live.seen import Seen, number
+from tests.live.wire import deaf, local_port, read_all, request_bytes
 
 CONDITIONAL = {
     "tcpwatch.accept.errors": "only when accept failed",
@@ -39,6 +39,8 @@ FORBIDDEN = {
     "http.request.method_original",
     "tcpwatch.connection.id",
 }
+LOSS = 1.0
+"""Seconds for which a line loses everything; the kernel sends again after 0.2 s."""
 GAUGES = (
     "tcpwatch.connection.active",
     "tcpwatch.handler.active",
@@ -107,12 +109,14 @@ def test_attributes_are_those_of_the_listener(busy: Seen) -> None:
 
 
 def test_histograms_count_what_happened(busy: Seen) -> None:
-    """Three connections are three waits, three lengths, three lifetimes, three requests."""
+    """Three connections are three waits, lengths, lifetimes, round trips, and three requests."""
     for name in (
         "tcpwatch.connection.accepted",
         "tcpwatch.accept_queue.wait_time",
         "tcpwatch.accept_queue.length",
         "tcpwatch.connection.duration",
+        "tcpwatch.connection.rtt",
+        "tcpwatch.connection.retransmits",
         "http.server.request.duration",
     ):
         busy.wait_total(name, 3)
@@ -122,6 +126,26 @@ def test_histograms_count_what_happened(busy: Seen) -> None:
     failed = busy.points("http.server.request.duration", http__route="/boom")
     assert [point.attributes["http.response.status_code"] for point in failed] == [500]
     assert [point.attributes["error.type"] for point in failed] == ["RuntimeError"]
+
+
+def test_what_is_sent_again_is_counted_where_it_happened(start: Start, seen: Seen) -> None:
+    """Of two connections one loses what comes for it: the metric counts what its span tells."""
+    server = start("--dispatch", "thread")
+    server.get("/")
+    with server.connect() as client:
+        with deaf(client):
+            client.sendall(request_bytes("/big?n=16000000"))
+            time.sleep(LOSS)
+        read_all(client)
+    spans = seen.wait_connections(2)
+    name = "tcpwatch.connection.retransmits"
+    seen.wait(name, lambda now: sum(point.count for point in now.points(name)) == 2)
+    again = sorted(number(span, "tcpwatch.tcp.retransmits") for span in spans)
+    assert again[0] == 0
+    assert again[1] > 0
+    [point] = seen.points(name)
+    assert point.sum == sum(again)
+    assert point.bucket_counts[0] == 1
 
 
 def test_blocked_time_names_the_culprit(busy: Seen) -> None:

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import socket
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 LIMIT = 10.0
 """Seconds that anything on loopback may take before it is called lost."""
+
+
+SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27
+"""Of Linux: asm-generic/socket.h; Python has no names for them."""
+KEEP_NOTHING = struct.pack("HBBI", 0x06, 0, 0, 0)
+"""A socket filter's one instruction: BPF_RET | BPF_K in linux/bpf_common.h, of 0 bytes."""
+
+
+@contextmanager
+def deaf(client: socket.socket) -> Iterator[None]:
+    """Have the kernel drop each segment that comes for a client, as if it were lost."""
+    instruction = ctypes.create_string_buffer(KEEP_NOTHING)
+    program = struct.pack("HP", 1, ctypes.addressof(instruction))
+    client.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+    yield
+    client.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Any
 
 from tests.dashboards import asked
 
-DEAF, FEW, LEAKY, HASTY, RAW = "deaf", "few", "leaky", "hasty", "raw"
+DEAF, FEW, LEAKY, HASTY = "deaf", "few", "leaky", "hasty"
+RAW, SULKY = "raw", "sulky"
 JAEGER_AWAY, JAEGER_SILENT = "jaeger away", "jaeger silent"
-COLLECTOR_AWAY = "collector away"
-NOWHERE = "nowhere"
+COLLECTOR_AWAY, COLLECTOR_FULL = "collector away", "collector full"
 
 MEANT = {
     "accept-loop": {
@@ -50,6 +50,9 @@ MEANT = {
         "Duration of connections": ["idle", "slow-heads"],
         "Handlers, by kind": ["idle", "slow-heads"],
         "Kept though not sampled": [LEAKY],
+        "Round-trip time": ["steady"],
+        "Retransmits": ["losses"],
+        "Retransmits of a connection": ["losses"],
         "Phase tls_handshake": ["silent-tls"],
         "Phase dispatch": ["steady"],
         "Phase idle": ["idle"],
@@ -63,7 +66,7 @@ MEANT = {
     },
     "process": {
         "Records lost in tcpwatch": [HASTY],
-        "Errors in tcpwatch": [NOWHERE],  # there are none
+        "Errors in tcpwatch": [SULKY],
         "Spans lost: SDK queue": [HASTY],
         "Spans lost: sending": [COLLECTOR_AWAY],
         "CPU": ["steady", "mixed"],
@@ -74,12 +77,12 @@ MEANT = {
         "tcpwatch on serving threads": ["steady", "mixed"],
         "tcpwatch per connection": ["steady", "mixed"],
         "Lost in tcpwatch": [HASTY],
-        "Lost in tcpwatch B": [NOWHERE],  # there are no errors
+        "Lost in tcpwatch B": [SULKY],
         "Spans lost on the way": [HASTY],
         "Spans lost on the way B": [COLLECTOR_AWAY],
         "Spans lost on the way C": [JAEGER_AWAY],
         "Spans lost on the way D": [JAEGER_SILENT],
-        "Spans lost on the way E": [NOWHERE],  # the Collector's limit of memory
+        "Spans lost on the way E": [COLLECTOR_FULL],
     },
     "requests": {
         "Requests": ["steady"],

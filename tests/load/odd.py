@@ -1,4 +1,4 @@
-"""The sample server with something wrong, and a Collector that tries once."""
+"""The sample server with something wrong, and a Collector that tries once or is full."""
 
 from __future__ import annotations
 
@@ -50,12 +50,26 @@ socketserver.ThreadingTCPServer((host, int(port)), Handler).serve_forever()
 """
 """A handler that knows nothing of HTTP, but what a health check takes for an answer."""
 
+SULKY = f"""
+import runpy
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import Sampler
+class Sulky(Sampler):
+    def should_sample(self, *asked, **more):
+        raise RuntimeError("this sampler fails on purpose")
+    def get_description(self):
+        return "sulky"
+trace.set_tracer_provider(TracerProvider(sampler=Sulky()))
+{START}"""
+"""The application's own sampler fails whenever tcpwatch asks it."""
+
 TINY = {"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4"}
 """Fewer spans than one connection has."""
 
 
 def servers() -> list[Service]:
-    """Return the servers: few, leaky, deaf, raw, and hasty, whose queues are tiny."""
+    """Return the servers: few, leaky, deaf, raw, sulky, and hasty, whose queues are tiny."""
     return [
         _server("few", FEW, OTEL_EXPORTER_OTLP_TIMEOUT="1"),
         _server(
@@ -63,6 +77,7 @@ def servers() -> list[Service]:
         ),
         _server("deaf", DEAF),
         _server("raw", RAW),
+        _server("sulky", SULKY),
         _server("hasty", f"import runpy\n{START}", TCPWATCH_QUEUE_SIZE="1", **TINY),
     ]
 
@@ -84,12 +99,25 @@ def _server(name: str, program: str, **settings: str) -> Service:
 
 def impatient(folder: Path) -> Service:
     """Return the Collector, made to try once what it else tries for minutes, and to hold little."""
-    collector = compose.services()["collector"]
-    more, mounted = folder / "impatient.yaml", "/etc/otelcol/impatient.yaml"
-    more.write_text(
+    return _collector(
+        folder / "impatient.yaml",
         "exporters: {otlp_grpc/jaeger: {retry_on_failure: {enabled: false}, "
-        "sending_queue: {queue_size: 2, num_consumers: 1}}}\n"
+        "sending_queue: {queue_size: 2, num_consumers: 1}}}\n",
     )
+
+
+def full(folder: Path) -> Service:
+    """Return the Collector, with less memory than it needs for itself: it takes nothing."""
+    return _collector(
+        folder / "full.yaml",
+        "processors: {memory_limiter: {limit_mib: 2, spike_limit_mib: 1}}\n",
+    )
+
+
+def _collector(more: Path, said: str) -> Service:
+    collector = compose.services()["collector"]
+    mounted = f"/etc/otelcol/{more.name}"
+    more.write_text(said)
     return dataclasses.replace(
         collector,
         command=[*collector.command, "--config", mounted],

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +30,9 @@ SERVICES = {
     meant.RAW: "shop-raw",
     meant.JAEGER_AWAY: "shop-few",
     meant.JAEGER_SILENT: "shop-hasty",
+    meant.SULKY: "shop-sulky",
     meant.COLLECTOR_AWAY: "shop-few",
+    meant.COLLECTOR_FULL: "shop-few",
 }
 """Whose telemetry is looked at, by what is wrong."""
 
@@ -110,6 +113,15 @@ def test_records_that_could_not_wait(odds: Stack) -> None:
     assert of["tcpwatch_reason"] == "queue_full"
 
 
+def test_an_application_whose_sampler_fails(odds: Stack) -> None:
+    """It raises when tcpwatch asks it: the answers are as ever, and the errors are counted."""
+    for _ in range(3):
+        with urllib.request.urlopen(odds.url("app-sulky", 8000), timeout=10) as answer:
+            assert answer.read() == b"hello"
+    counted = 'sum(tcpwatch_self_errors_total{service_name="shop-sulky"}) > 0'
+    assert prometheus.wait(odds.prometheus, counted, bool, PATIENCE)
+
+
 def test_a_server_that_leaks_descriptors(odds: Stack) -> None:
     """Before the limit is reached somebody is told; it lasts since the server began."""
     for _ in range(3):  # nothing of this server is sampled: who fails is kept
@@ -143,6 +155,22 @@ def test_spans_that_could_not_be_sent(odds: Stack) -> None:
     load(odds, "steady", "few", users=4, seconds=8)
     odds.start("collector")
     assert rings(odds, "TcpwatchSpansLostInSdk", service_name="shop-few")["error_type"]
+
+
+def test_spans_that_the_collector_refused(odds: Stack, tmp_path: Path) -> None:
+    """At its limit of memory the Collector takes nothing, and it counts what it has refused."""
+    usual = odds.services["collector"]
+    odds.kill("collector")
+    odds.services["collector"] = odd.full(tmp_path)
+    try:
+        odds.start("collector")
+        load(odds, "steady", "few", users=4, seconds=12)  # more than two looks at the Collector
+        refused = 'increase(otelcol_receiver_refused_spans{job="collector"}[30s]) > 0'
+        assert prometheus.wait(odds.prometheus, refused, bool, PATIENCE)
+    finally:
+        odds.kill("collector")
+        odds.services["collector"] = usual
+        odds.start("collector")
 
 
 @pytest.mark.parametrize(("name", "dashboard", "place", "target"), meant.meant_for(*SERVICES))

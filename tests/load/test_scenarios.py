@@ -74,11 +74,12 @@ def load(stack: Stack, name: str) -> Ran:
 
 def largest(stack: Stack, ran: Ran, shown: Shown) -> float | None:
     """Return the largest value that a panel showed from the scenario's begin until now."""
-    [query] = [
+    query = next(
         target["expr"]
         for dashboard, place, target in meant.targets()
-        if (dashboard, place) == (shown.dashboard, f"{shown.panel} {shown.query}")
-    ]
+        if (dashboard, place.rpartition(" ")[0]) == (shown.dashboard, shown.panel)
+        and shown.curve in (None, target["legendFormat"])
+    )
     service = NAMES[shown.service or ran.scenario.service]
     found = showing.most(stack, query, service, ran.began, time.time())
     values = [value for labels, value in found if shown.series.items() <= labels.items()]

@@ -33,6 +33,16 @@ HISTOGRAMS: Final[dict[str, tuple[str, tuple[float, ...], str]]] = {
         names.CONNECTION_BUCKETS,
         "From ESTABLISHED in the kernel to the socket's close.",
     ),
+    names.M_CONNECTION_RTT: (
+        "s",
+        names.RTT_BUCKETS,
+        "Smoothed round-trip time, as the kernel had it at the close.",
+    ),
+    names.M_CONNECTION_RETRANSMITS: (
+        "{segment}",
+        names.RETRANSMITS_BUCKETS,
+        "Segments that were sent again, of each connection.",
+    ),
     names.M_PHASE_DURATION: (
         "s",
         names.PHASE_BUCKETS,
@@ -110,13 +120,19 @@ class Histograms:
         row: Row = list(times)
         if first:
             row.append(accepted.depth)
+        rtt = again = None
         if outcome is not None:
             row.append(connection.since_ns - connection.start_ns)
+            rtt, again = _network(connection)
+            if rtt is not None:
+                row.append(rtt)
+            if again is not None:
+                row.append(again)
         labels = []
         for request in connection.requests:
             row.append(request[2] - request[1])
             labels.append(_labels(request[5]))
-        unknown = first and accepted.depth is None
+        unknown = (first and accepted.depth is None, rtt is None, again is None)
         key = (loop.key, course, outcome, connection.error, unknown, *labels)
         page = self._ledger.pages.get(key)
         if page is None:
@@ -148,6 +164,10 @@ class Histograms:
                 found[names.ERROR_TYPE] = connection.error
             yield Column(self._find[names.M_CONNECTION_DURATION](found), at)
             at += 1
+            for name, value in zip(_OF_THE_NETWORK, _network(connection), strict=True):
+                if value is not None:
+                    yield Column(self._find[name](common), at)
+                    at += 1
         for number, request in enumerate(connection.requests):
             exchanged = request.exchanged
             if not (exchanged.peer_instrumented or exchanged.excluded):
@@ -159,6 +179,16 @@ class Histograms:
         """Keep what waits for the readers small."""
         if self._ledger.post(self._most_rows) and self._collecting is not None:
             self._collecting.tidy()
+
+
+_OF_THE_NETWORK: Final = (names.M_CONNECTION_RTT, names.M_CONNECTION_RETRANSMITS)
+
+
+def _network(connection: Timeline) -> tuple[int | None, int | None]:
+    """Return round-trip time (ns) and segments sent again, each if the kernel told it."""
+    closing = connection.closing()
+    rtt = closing.rtt_us
+    return rtt and rtt * 1000, closing.retransmits
 
 
 def _origins(
