@@ -47,8 +47,7 @@ class Timeline:
     """
 
     __slots__ = (
-        *("_before_tls", "_closing", "_dropped_phases"),
-        *("_exchange", "_exchange_start", "_exchange_wall"),
+        *("_before_tls", "_dropped_phases", "_exchange", "_exchange_start", "_exchange_wall"),
         *(
             "_intervals",
             "_legs",
@@ -80,7 +79,6 @@ class Timeline:
         self.scheme: str | None = None
         self.tls: Tls | None = None
         self.ending: Ending | None = None
-        self._closing: Closing | None = None
         self.blame: Blame | None = None
         self.blocking: str | None = None
         self.flags: int | None = None
@@ -275,14 +273,11 @@ class Timeline:
         """Return nanoseconds by phase from ESTABLISHED to the handler, for the first request."""
         return joined(leg.spent(0, BEFORE_REQUESTS) for leg in self._legs if not leg.requests)
 
-    def closing(self) -> Closing:
-        """Return what the kernel told of the connection's end; nothing is known before it."""
+    def _closing(self) -> Closing:
         if self.ending is None:
             return Closing()
-        if self._closing is None:
-            told = self.ending[2]
-            self._closing = self._parse(told) if self._parse is not None else Closing(*told)
-        return self._closing
+        told = self.ending[2]
+        return self._parse(told) if self._parse is not None else Closing(*told)
 
     def record(self) -> ConnectionRecord:
         """Return the record of a connection that is over.
@@ -309,7 +304,7 @@ class Timeline:
             outcome=self.outcome,
             error=self.error,
             tls=self.tls,
-            closing=self.closing(),
+            closing=self._closing(),
             blame=self.blame,
             blocking=self.blocking,
             flags=self.flags,

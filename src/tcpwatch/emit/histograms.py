@@ -17,7 +17,7 @@ from opentelemetry.metrics import Meter, MeterProvider
 
 from tcpwatch import names
 from tcpwatch.core.course import Leg
-from tcpwatch.core.marks import Accepted, Exchanged
+from tcpwatch.core.marks import Accepted, Ending, Exchanged
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.emit import attributes as words
 from tcpwatch.emit.collecting import Collecting
@@ -26,6 +26,7 @@ from tcpwatch.emit.distributions import Distribution, Noted, Series
 from tcpwatch.emit.ledger import MOST_ROWS, Column, Ledger, Row
 from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.output import Blocker
+from tcpwatch.kernel.tcp_info import read_path
 
 HISTOGRAMS: Final[dict[str, tuple[str, tuple[float, ...], str]]] = {
     names.M_CONNECTION_DURATION: (
@@ -120,19 +121,16 @@ class Histograms:
         row: Row = list(times)
         if first:
             row.append(accepted.depth)
-        rtt = again = None
+        rtt = sent_again = None
         if outcome is not None:
             row.append(connection.since_ns - connection.start_ns)
-            rtt, again = _network(connection)
-            if rtt is not None:
-                row.append(rtt)
-            if again is not None:
-                row.append(again)
+            rtt, sent_again = path = _path(connection.ending)
+            row += path
         labels = []
         for request in connection.requests:
             row.append(request[2] - request[1])
             labels.append(_labels(request[5]))
-        unknown = (first and accepted.depth is None, rtt is None, again is None)
+        unknown = (first and accepted.depth is None, rtt is None, sent_again is None)
         key = (loop.key, course, outcome, connection.error, unknown, *labels)
         page = self._ledger.pages.get(key)
         if page is None:
@@ -164,10 +162,10 @@ class Histograms:
                 found[names.ERROR_TYPE] = connection.error
             yield Column(self._find[names.M_CONNECTION_DURATION](found), at)
             at += 1
-            for name, value in zip(_OF_THE_NETWORK, _network(connection), strict=True):
+            for name, value in zip(_OF_THE_PATH, _path(connection.ending), strict=True):
                 if value is not None:
                     yield Column(self._find[name](common), at)
-                    at += 1
+                at += 1
         for number, request in enumerate(connection.requests):
             exchanged = request.exchanged
             if not (exchanged.peer_instrumented or exchanged.excluded):
@@ -181,14 +179,11 @@ class Histograms:
             self._collecting.tidy()
 
 
-_OF_THE_NETWORK: Final = (names.M_CONNECTION_RTT, names.M_CONNECTION_RETRANSMITS)
+_OF_THE_PATH: Final = (names.M_CONNECTION_RTT, names.M_CONNECTION_RETRANSMITS)
 
 
-def _network(connection: Timeline) -> tuple[int | None, int | None]:
-    """Return round-trip time (ns) and segments sent again, each if the kernel told it."""
-    closing = connection.closing()
-    rtt = closing.rtt_us
-    return rtt and rtt * 1000, closing.retransmits
+def _path(ending: Ending | None) -> tuple[int | None, int | None]:
+    return read_path(ending[2]) if ending is not None else (None, None)
 
 
 def _origins(

@@ -23,6 +23,7 @@ _ACCEPTED = struct.Struct("=B43xI20xI28xI")
 _BASIC = struct.Struct("=B67xII24xI")
 _TOTALS = struct.Struct("=B67xII24xI16xQQ8xII16xQQQ8xQQ")
 _GLANCE = struct.Struct(f"=B127xQ{_TOTALS.size - 136}x")
+_PATH = struct.Struct("=68xI28xI")
 _U64 = struct.Struct("=Q")
 _U32 = struct.Struct("=I")
 
@@ -134,6 +135,19 @@ def parse_closing(data: bytes, unacked: int | None = None) -> Closing:
 def read_closing(told: Any) -> Closing:
     """Return what `Kernel.ending` has told of a connection, now or by another process."""
     return parse_closing(told) if isinstance(told, bytes) else Closing(*told)
+
+
+def read_path(told: Any) -> tuple[int | None, int | None]:
+    """Return the round-trip time (ns) and the segments sent again, of what `Kernel.ending` told.
+
+    Every connection has these in the metrics; few are asked for the rest.
+    """
+    if type(told) is bytes:
+        rtt_us, sent_again = _PATH.unpack_from(told)
+    else:
+        closing = Closing(*told)
+        rtt_us, sent_again = closing.rtt_us, closing.retransmits
+    return (rtt_us and rtt_us * 1000) or None, sent_again
 
 
 def _parse_older(data: bytes, unacked: int | None) -> Closing:
