@@ -134,14 +134,15 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(
     assert path.read_bytes() == content
 
 
-def test_a_corrupt_database_is_refused_and_left_alone(tmp_path: Path) -> None:
-    """A damaged header is found on opening."""
+@pytest.mark.parametrize("damaged", [slice(4096, 3 * 4096), slice(3 * 4096, 4 * 4096)])
+def test_a_corrupt_database_is_refused_and_left_alone(tmp_path: Path, damaged: slice) -> None:
+    """A damaged header or block is found on opening, and called by its name."""
     path = tmp_path / "damaged.db"
     Store(path).close()
     content = bytearray(path.read_bytes())
-    content[4096 : 3 * 4096] = b"\xff" * (2 * 4096)
+    content[damaged] = b"\xff" * (damaged.stop - damaged.start)
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="corrupt"):
+    with pytest.raises(StoreError, match="it is corrupt"):
         Store(path)
     assert path.read_bytes() == content
 
