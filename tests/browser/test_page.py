@@ -100,7 +100,7 @@ def test_from_the_blocked_to_the_blocker_and_back(recorded: Viewer, open_page: O
     steps = page.locator(".step").all_inner_texts()
     assert any("accept queue" in step and "TCPServer.get_request" in step for step in steps)
     assert any("read head" in step and "parse_request" in step for step in steps)  # without a span
-    assert any("GET /fast" in step for step in steps)
+    assert any("GET /fast" in step and "sample.py:" in step for step in steps)  # its view
 
 
 def test_the_loop_is_worked_by_keyboard_alone(recorded: Viewer, open_page: Open) -> None:
