@@ -93,10 +93,14 @@ def test_from_the_blocked_to_the_blocker_and_back(recorded: Viewer, open_page: O
     page.locator("h1", has_text="client A").wait_for()
     page.locator(".facts a", has_text="client B").click()
     page.locator("h1", has_text="client B").wait_for()
+    page.keyboard.press("b")
+    page.locator("h1", has_text="client A").wait_for()
+    page.go_back()
+    page.locator("h1", has_text="client B").wait_for()
     steps = page.locator(".step").all_inner_texts()
     assert any("accept queue" in step and "TCPServer.get_request" in step for step in steps)
     assert any("read head" in step and "parse_request" in step for step in steps)  # without a span
-    assert any("GET /fast" in step for step in steps)
+    assert any("GET /fast" in step and "sample.py:" in step for step in steps)  # its view
 
 
 def test_the_loop_is_worked_by_keyboard_alone(recorded: Viewer, open_page: Open) -> None:

@@ -267,6 +267,7 @@ def applications(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
         ("explained_flask", "flask.app.Flask.run"),
         ("explained_flask:app", "flask.app.Flask.run"),
         ("explained_factory:create_app()", "flask.app.Flask.run"),
+        ("explained_factory:create_app", "flask.app.Flask.run"),
         ("explained_factory", "flask.app.Flask.run"),
         ("explained_wsgi:serve", "werkzeug.serving.run_simple"),
         ("explained_runs:app", "explained_runs.Own.run"),
@@ -301,6 +302,9 @@ def test_what_a_run_of_ones_own_asks_for_is_not_guessed() -> None:
         ("socketserver:UDPServer", "serves datagrams"),
         ("math:pi", "math:pi is float"),
         ("os.path", "os.path is module"),
+        ("os:getcwd", "os:getcwd is builtin_function_or_method; expected a WSGI application"),
+        ("json:JSONDecoder", "json:JSONDecoder is type; expected a WSGI application"),
+        ("json:loads", "The factory .loads. .* could not be called"),
     ],
 )
 def test_what_is_no_server_is_said(name: str, words: str) -> None:

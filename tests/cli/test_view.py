@@ -166,7 +166,8 @@ def test_a_taken_port_a_foreign_file_and_a_missing_one_are_sentences(tmp_path: P
             (("view", "--db", str(letters)), "left as it is"),
             (("view", "--port", "0", str(letters)), "line 1"),
             (("report", str(letters)), "line 1"),
-            (("report", str(tmp_path / "nothing")), "nothing: No such file"),
+            (("report", str(tmp_path / "nothing")), f"there is no file {tmp_path / 'nothing'}."),
+            (("report", "localhost:4318"), "or a viewer's address with its http://"),
             (("report", "http://127.0.0.1:1"), "nothing answers at http://127.0.0.1:1"),
         )
         for arguments, words in cases:

@@ -37,6 +37,7 @@ EXCHANGED = Exchanged(
     user_agent="test",
     status=200,
     route=None,
+    view=None,
     error=None,
     refused=False,
     body_wait_ns=0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.live.conftest import Start
@@ -88,6 +90,9 @@ def test_a_request_span_follows_the_convention(start: Start, seen: Seen) -> None
         "tcpwatch.request.sequence": 1,
     }
     assert {name: told.get(name) for name in expected} == expected
+    assert str(told["code.function.name"]).endswith(".item")
+    source = Path(str(told["code.file.path"])).read_text().splitlines()
+    assert source[int(str(told["code.line.number"]))].strip().startswith("def item(")
     assert "error.type" not in told
     assert {"accept_queue", "dispatch", "read_head", "app"} <= set(phases(request))
 

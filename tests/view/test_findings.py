@@ -10,7 +10,8 @@ from tcpwatch.view.connections import Connection
 from tcpwatch.view.findings import find
 from tcpwatch.view.queries.chosen import Chosen
 from tcpwatch.view.queries.connection import load
-from tcpwatch.view.sentences import compared, duration, sentences
+from tcpwatch.view.queries.servers import servers
+from tcpwatch.view.sentences import compared, duration, sentences, summary
 from tcpwatch.view.store import Store
 from tests.view.telemetry import Server, blocked
 
@@ -127,6 +128,19 @@ def test_a_server_where_nobody_waited_says_so(store: Store, shop: Server) -> Non
     assert [*map(str, sentences(find(store)))] == [
         "Nobody waited: the longest of 1 connection was in the queue for 2.0 ms."
     ]
+
+
+def test_a_wait_that_nobody_measured_is_not_called_none(store: Store, shop: Server) -> None:
+    """The kernel does not tell it of an AF_UNIX socket, and not on every platform."""
+    shop.connection(1, {names.APP: 0.1})
+    findings = find(store)
+    assert findings.waited is None
+    assert summary(findings) == "1 connection came."
+    assert [*map(str, sentences(findings))] == [
+        "How long anybody waited in the queue is not known: the kernel did not say."
+    ]
+    (seen,) = servers(store, 0.05)
+    assert seen.waited is None
 
 
 def test_clients_turned_away_and_clients_that_gave_up_are_told(store: Store, shop: Server) -> None:

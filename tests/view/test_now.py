@@ -12,6 +12,7 @@ import pytest
 from tcpwatch import names
 from tcpwatch.view import now
 from tcpwatch.view.queries.now import depths, standing, warned
+from tcpwatch.view.signals import Point
 from tcpwatch.view.store import Store
 from tcpwatch.view.store.files import read_lines, write_lines
 from tcpwatch.view.viewer import Viewer
@@ -49,6 +50,31 @@ def test_a_phase_that_is_not_in_the_last_export_is_over(store: Store, shop: Serv
     shop.standing(moment + 1, opened={names.IDLE: (1, 4.0)})
     (one,) = standing(store)
     assert one.open == (now.Open(names.IDLE, 1, 4.0),)
+
+
+def test_the_loop_spends_no_more_than_all_of_its_time() -> None:
+    """A counter is read a moment after its export was given its time: 1.04 s of 1 s are all."""
+
+    def spent(state: str, second: int, seconds: float) -> Point:
+        return Point(
+            name=names.M_LOOP_TIME,
+            unit="s",
+            kind="sum",
+            temporality="CUMULATIVE",
+            attributes={names.SERVER_ADDRESS: "127.0.0.1", names.LOOP_STATE: state},
+            value=seconds,
+            time_ns=second * 1_000_000_000,
+        )
+
+    (one,) = now.servers(
+        [
+            spent(names.LOOP_INLINE, 1, 1.0),
+            spent(names.LOOP_IDLE, 1, 1.0),
+            spent(names.LOOP_INLINE, 2, 1.78),
+            spent(names.LOOP_IDLE, 2, 1.26),
+        ]
+    )
+    assert one.loop == pytest.approx({names.LOOP_INLINE: 0.75, names.LOOP_IDLE: 0.25})
 
 
 def test_processes_of_one_listener_stand_for_themselves(store: Store, shop: Server) -> None:

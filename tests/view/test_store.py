@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import duckdb
@@ -18,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tcpwatch import names
 from tcpwatch.view.findings import find
 from tcpwatch.view.queries.connection import load
+from tcpwatch.view.queries.now import depths, standing
 from tcpwatch.view.store import Store, StoreError, dictionary
 from tcpwatch.view.store import store as module
 from tcpwatch.view.store.files import NotARecordingError, read_lines, write_lines
@@ -134,14 +136,15 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(
     assert path.read_bytes() == content
 
 
-def test_a_corrupt_database_is_refused_and_left_alone(tmp_path: Path) -> None:
-    """A damaged header is found on opening."""
+@pytest.mark.parametrize("damaged", [slice(4096, 3 * 4096), slice(3 * 4096, 4 * 4096)])
+def test_a_corrupt_database_is_refused_and_left_alone(tmp_path: Path, damaged: slice) -> None:
+    """A damaged header or block is found on opening, and called by its name."""
     path = tmp_path / "damaged.db"
     Store(path).close()
     content = bytearray(path.read_bytes())
-    content[4096 : 3 * 4096] = b"\xff" * (2 * 4096)
+    content[damaged] = b"\xff" * (damaged.stop - damaged.start)
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="corrupt"):
+    with pytest.raises(StoreError, match="it is corrupt"):
         Store(path)
     assert path.read_bytes() == content
 
@@ -288,12 +291,33 @@ def test_a_recording_that_is_opened_twice_is_there_once(
     monkeypatch.setattr(module, "_LATEST", 1)
     with Store() as store:
         blocked(Server(store))
+        Server(store).standing(100.0, depth=3)
+        Server(store).stall(100.0, "it is stuck")
+        points = count(store, "points")
         lines = list(write_lines(store))
-    for _ in range(2):
+    for day in range(2):
         with Store(tmp_path / "kept.db") as kept:
             assert read_lines(kept, iter(lines), "kept") == 0
             assert (count(kept), count(kept, "requests")) == (2, 2)
+            assert (count(kept, "points"), count(kept, "logs")) == (points, 1 + day)
             Server(kept, "between").log(1.0, "a day")
+
+
+def test_an_export_that_is_sent_again_changes_nothing(store: Store, shop: Server) -> None:
+    """A depth is not counted twice, and the rates are still of the last two exports."""
+    moment = time.time()
+    shop.standing(moment - 1, depth=2, accepted=10)
+    shop.standing(moment, depth=3, accepted=15)
+    bodies = count(store, "points")
+    for _ in range(2):
+        shop.standing(moment, depth=3, accepted=15)
+        shop.stall(moment, "it is stuck")
+    assert (count(store, "points"), count(store, "logs")) == (bodies, 1)
+    assert [depth for _, depth in depths(store, 0, moment - 2, moment + 1)] == [2, 3]
+    (one,) = standing(store)
+    assert one.rate == pytest.approx(5.0)
+    shop.standing(moment, depth=4, accepted=15)
+    assert count(store, "points") == bodies + 1
 
 
 def test_the_collectors_files_are_read() -> None:

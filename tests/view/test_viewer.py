@@ -162,6 +162,25 @@ def test_a_phase_without_a_span_is_where_it_always_is_in_its_server(
     assert bar["code"] is None
 
 
+def test_learn_s_lines_of_code_are_those_of_the_server_that_is_looked_at(
+    viewer: Viewer, shop: Server
+) -> None:
+    """A server with one thread dispatches elsewhere than one with many."""
+    shop.connection(1, {names.DISPATCH: 0.1})
+    shop.phase(1, names.DISPATCH, 0.1, "BaseServer.process_request")
+    other = Server(viewer.store, "elsewhere")
+    other.connection(2, {names.DISPATCH: 0.1})
+    other.phase(2, names.DISPATCH, 0.1, "ThreadingMixIn.process_request")
+
+    def dispatch(query: str) -> str:
+        lessons = {one["phase"]: one for one in told(viewer, f"/api/learn{query}")["phases"]}
+        return str(lessons[names.DISPATCH]["code"]["function"])
+
+    assert dispatch("?server=0") == "BaseServer.process_request"
+    assert dispatch("?server=1") == "ThreadingMixIn.process_request"
+    assert dispatch("") == "ThreadingMixIn.process_request"
+
+
 def test_the_client_that_read_slowly_is_told_in_words(viewer: Viewer, shop: Server) -> None:
     """What the kernel counted, for someone who does not know rwnd."""
     shop.connection(1, {names.RESPOND: 2.4}, tcp__busy=2.4, tcp__rwnd_limited=2.1)

@@ -115,7 +115,7 @@ def _queue(console: Console, acts: Sequence[Told]) -> None:
         table.add_row(words, *(value(act.findings) for act in acts))
 
     row("connections", lambda one: str(one.connections))
-    row(f"waited {NOTICEABLE:.2f} s or more", lambda one: str(one.waited))
+    row(f"waited {NOTICEABLE:.2f} s or more", lambda one: _known(one.waited))
     row("half waited at most", lambda one: _spread(one.queue, lambda spread: spread.p50))
     row("95 of 100 waited at most", lambda one: _spread(one.queue, lambda spread: spread.p95))
     row("longest wait", lambda one: _spread(one.queue, lambda spread: spread.longest))

@@ -63,6 +63,10 @@ Ending = tuple[Any, Any, Any]
 """State and bytes received, if known, and all of `Closing`: its fields, or what the kernel gave."""
 
 
+View = tuple[str, str, int]
+"""Where an application's view is: the function's full name, file, line."""
+
+
 class Exchanged(NamedTuple):
     """One request and its response, as the handler's thread saw them."""
 
@@ -76,6 +80,7 @@ class Exchanged(NamedTuple):
     user_agent: str | None
     status: int | None
     route: str | None
+    view: View | None
     error: str | None
     refused: bool
     body_wait_ns: int

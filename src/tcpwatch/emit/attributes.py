@@ -156,10 +156,15 @@ def response_attributes(request: Any) -> Attributes:
     found: Attributes = {}
     _put(found, names.HTTP_RESPONSE_STATUS_CODE, request.status)
     _put(found, names.HTTP_ROUTE, request.route)
+    if request.view is not None:
+        found.update(zip(_VIEW, request.view, strict=True))
     _put(found, names.ERROR_TYPE, error_type(request))
     if request.body_wait_ns:
         found[names.REQUEST_BODY_WAIT] = request.body_wait_ns / 1e9
     return found
+
+
+_VIEW: Final = (names.CODE_FUNCTION_NAME, names.CODE_FILE_PATH, names.CODE_LINE_NUMBER)
 
 
 def error_type(request: Any) -> str | None:

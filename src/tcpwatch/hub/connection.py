@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tcpwatch import names
 from tcpwatch.core import kinds
-from tcpwatch.core.marks import Accepted, Exchanged, Marks
+from tcpwatch.core.marks import Accepted, Exchanged, Marks, View
 
 if TYPE_CHECKING:
     from tcpwatch.hub.loop import Loop
@@ -42,7 +42,7 @@ class Exchange:
         *("first_write_ns", "forwarded_for", "forwarded_host", "head_ns", "headers", "host"),
         *("last_write_ns", "method", "peer_instrumented", "received", "refused", "release"),
         *("request_line", "route", "scheme", "sequence", "span", "status", "target"),
-        *("user_agent", "version", "wall_ns"),
+        *("user_agent", "version", "view", "wall_ns"),
     )
 
     def __init__(self, sequence: int, now: int, wall: int) -> None:
@@ -60,6 +60,7 @@ class Exchange:
         self.user_agent: str | None = None
         self.status: int | None = None
         self.route: str | None = None
+        self.view: View | None = None
         self.error: str | None = None
         self.request_line = b""
         self.headers: Any = None
@@ -97,6 +98,7 @@ class Exchange:
             self.user_agent and self.user_agent[:KEPT],
             self.status,
             self.route,
+            self.view,
             self.error,
             self.refused,
             self.body_wait_ns,
@@ -107,7 +109,7 @@ class Exchange:
 
 
 NO_SPAN: Final = (0, 0, 0, False, 0, (), False)
-assert len(Exchanged._fields) == 15 + len(NO_SPAN)
+assert len(Exchanged._fields) == 16 + len(NO_SPAN)
 
 
 class Connection:

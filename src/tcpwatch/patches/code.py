@@ -10,6 +10,7 @@ import ssl
 from typing import Any
 
 from tcpwatch import names
+from tcpwatch.core.marks import View
 from tcpwatch.hub.loop import Listener
 from tcpwatch.patches.selection import class_name
 
@@ -77,14 +78,17 @@ def owner(cls: type, method: str) -> type | None:
 def _place(phase: str, cls: type, methods: tuple[str, ...]) -> Place | None:
     for method in methods:
         for owner in cls.__mro__:
-            function = inspect.unwrap(vars(owner).get(method, None) or _missing)
-            if function is _missing or not hasattr(function, "__code__"):
-                continue
-            code = function.__code__
-            full = f"{function.__module__}.{function.__qualname__}"
-            return phase, full, code.co_filename, code.co_firstlineno
+            found = place(vars(owner).get(method))
+            if found is not None:
+                return phase, *found
     return None
 
 
-def _missing() -> None:
-    """Stand for a method that a class does not define itself."""
+def place(function: Any) -> View | None:
+    """Return where a function is, that it wraps if it wraps one; None if it is no Python code."""
+    function = inspect.unwrap(function)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return None
+    full = f"{function.__module__}.{function.__qualname__}"
+    return full, code.co_filename, code.co_firstlineno

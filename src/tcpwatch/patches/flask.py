@@ -1,6 +1,6 @@
-"""Into Flask: the matched route, and, by its own signal, the exception of a view.
+"""Into Flask: the matched route and its view, and, by its own signal, the exception of a view.
 
-The WSGI environ knows neither afterwards. The route has no signal to itself: `request_started`
+The WSGI environ knows none of them afterwards. The route has no signal to itself: `request_started`
 comes a moment later and costs four times as much as a wrapper.
 """
 
@@ -9,12 +9,18 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from tcpwatch.core.marks import View
 from tcpwatch.hub import hub
+from tcpwatch.patches.code import place
 from tcpwatch.patches.wrap import Hook, ours, patches
 
 ours(__file__)
 
+_MOST_VIEWS = 1024
+
 _connected: list[tuple[Any, Any]] = []
+_known: dict[tuple[int, str], tuple[Any, View | None]] = {}
+"""Where views are, by identity and method; each is held, so that no other gets its identity."""
 
 
 def adopt() -> None:
@@ -34,6 +40,7 @@ def adopt() -> None:
 
 def release() -> None:
     """Listen no longer."""
+    _known.clear()
     while _connected:
         signal, receiver = _connected.pop()
         signal.disconnect(receiver)
@@ -46,8 +53,25 @@ def _matched(context: Any, result: Any, error: BaseException | None) -> None:
     # An application may push contexts of its own while it handles a request.
     if exchange is not None and rule is not None and exchange.route is None:
         exchange.route = rule.rule
+        view = context.app.view_functions.get(rule.endpoint)
+        if view is not None:
+            exchange.view = view_of(view, context.request.method)
         if hub.output is not None:
             hub.output.requests.route(exchange, rule.rule)
+
+
+def view_of(view: Any, method: str) -> View | None:
+    """Return where a view is, None if it is no Python code; of a class, where its `method` is."""
+    key = id(view), method
+    found = _known.get(key)
+    if found is None:
+        if len(_known) >= _MOST_VIEWS:
+            _known.clear()
+        of_class = getattr(view, "view_class", None)
+        function = getattr(of_class, method.lower(), None)
+        function = function or getattr(of_class, "dispatch_request", view)
+        found = _known[key] = view, place(function)
+    return found[1]
 
 
 def _raised(application: Any, exception: BaseException, **extra: Any) -> None:

@@ -55,14 +55,14 @@ class Blocker:
 
 @dataclass(frozen=True)
 class Findings:
-    """One server's numbers; `drops`, `queue` and `limit` are None where nothing was measured.
+    """One server's numbers; `waited`, `drops`, `queue` and `limit` are None if nobody measured.
 
     `waited` connections waited noticeably; `gone` gave up in the queue, of which `gone_served` had
     their request handled all the same.
     """
 
     connections: int
-    waited: int
+    waited: int | None
     gone: int
     gone_served: int
     loop: dict[str, float]
@@ -110,7 +110,7 @@ def find(store: Store, chosen: Chosen | None = None) -> Findings:
     phases = spreads(store, chosen)
     return Findings(
         connections=connections,
-        waited=waited,
+        waited=waited if names.ACCEPT_QUEUE in phases else None,
         gone=gone,
         gone_served=gone_served,
         loop=_loop(store, chosen.server),

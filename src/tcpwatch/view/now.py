@@ -146,6 +146,8 @@ def _server(history: Sequence[Point]) -> Server:
         for run in loop
         if (rate := _rate(run)) is not None
     }
+    # Counters are read a moment after their export was given its time.
+    whole = max(1.0, sum(states.values()))
     accepted = next((run for run in present if run[-1].name == names.M_CONNECTION_ACCEPTED), [])
     first = history[-1]
     return Server(
@@ -160,7 +162,9 @@ def _server(history: Sequence[Point]) -> Server:
             for phase, count in sorted(active.items(), key=lambda one: _order(one[0]))
             if count > 0
         ),
-        loop=dict(sorted(states.items(), key=lambda state: -state[1])),
+        loop={
+            state: states[state] / whole for state in sorted(states, key=lambda one: -states[one])
+        },
         busy=values.get(names.M_LOOP_BUSY),
         depth=_whole(values.get(names.M_QUEUE_DEPTH)),
         limit=_whole(values.get(names.M_QUEUE_LIMIT)),

@@ -47,6 +47,9 @@ def sentences(findings: Findings) -> list[Sentence]:
             f"the queue for {duration(findings.queue.longest)}."
         )
         told.append(Sentence((calm,)))
+    elif not findings.queue and findings.connections:
+        unknown = "How long anybody waited in the queue is not known: the kernel did not say."
+        told.append(Sentence((unknown,)))
     return told
 
 
@@ -60,10 +63,10 @@ def summary(findings: Findings) -> str:
         if findings.loop_seconds
         else ""
     )
-    said = (
-        f"{loop}{findings.waited} of {count(findings.connections, 'connection')} waited "
-        f"{duration(NOTICEABLE)} or more"
-    )
+    everybody = count(findings.connections, "connection")
+    if findings.waited is None:
+        return _capital(f"{loop}{everybody} came.")
+    said = f"{loop}{findings.waited} of {everybody} waited {duration(NOTICEABLE)} or more"
     return _capital(said + _mostly(findings) + ".")
 
 

@@ -13,7 +13,7 @@ import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from inspect import Parameter, signature
+from inspect import Parameter, isfunction, signature
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -88,9 +88,10 @@ def resolve(name: str | None, wishes: Wishes, handler: str | None = None) -> Sub
         found = type(found)
     if isinstance(found, type) and issubclass(found, socketserver.BaseServer):
         return _of_class(found, _load(handler) if handler else _usual_handler(found), wishes.tls)
-    if not callable(found):
+    if not _is_wsgi(found):
         raise UnknownError(
-            f"{name} is {type(found).__name__}; expected a WSGI application or a class of servers"
+            f"{name} is {type(found).__name__}; expected a WSGI application, which takes an environ"
+            " and a start_response, or a class of servers"
         )
     return _of_application(name or "an application of Flask's", found, wishes)
 
@@ -118,7 +119,9 @@ def _load(name: str) -> Any:
         try:
             if "(" in attribute or (not attribute and "." not in module):
                 return _locate(module, attribute or None)
-            return pkgutil.resolve_name(name)
+            found = pkgutil.resolve_name(name)
+            makes_one = attribute and isfunction(found) and not _is_wsgi(found)
+            return _locate(module, attribute) if makes_one else found
         except (ImportError, AttributeError, ValueError) as error:
             raise UnknownError(f"there is no {name} from here: {error}") from error
         except SystemExit as error:
@@ -135,6 +138,17 @@ def _locate(module: str, attribute: str | None) -> Any:
         return locate_app(module, attribute)
     except click.ClickException as error:
         raise UnknownError(error.message) from error
+
+
+def _is_wsgi(found: Any) -> bool:
+    """Say whether something can be called as PEP 3333 says, as far as it tells."""
+    try:
+        signature(found).bind({}, None)
+    except TypeError:
+        return False
+    except ValueError:  # written in C, it may not tell
+        return callable(found)
+    return True
 
 
 @contextlib.contextmanager

@@ -81,6 +81,7 @@ addEventListener("keydown", (event) => {
   const view = Object.keys(TABS)[Number(event.key) - 1];
   if (view) go(view, { server: here().parameters.server });
   else if (event.key === "t") switchTheme();
+  else if (event.key === "b") document.querySelector("#why a")?.click();
 });
 
 show(document.getElementById("views"), Object.values(links));

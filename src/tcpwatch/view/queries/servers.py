@@ -12,12 +12,13 @@ from tcpwatch.view.store.dictionary import Server
 class Seen:
     """A server and its connections: how many, how many waited and for how long together.
 
-    `first` and `last` are its first and last moment in seconds since the epoch.
+    `first` and `last` are its first and last moment in seconds since the epoch; `waited` is None if
+    nobody measured.
     """
 
     server: Server
     connections: int
-    waited: int
+    waited: int | None
     waited_seconds: float
     first: float
     last: float
@@ -29,7 +30,8 @@ def servers(store: Store, noticeable: float) -> list[Seen]:
     return [
         Seen(known[server], many, waited, seconds, first / 1e9, last / 1e9)
         for server, many, waited, seconds, first, last in store.read(
-            """SELECT server, count(*), count(*) FILTER (phase_accept_queue >= ?),
+            """SELECT server, count(*), if(count(phase_accept_queue) > 0,
+                count(*) FILTER (phase_accept_queue >= ?), NULL),
                 coalesce(sum(phase_accept_queue) FILTER (phase_accept_queue >= ?), 0),
                 min(start_ns), max(end_ns)
             FROM connections GROUP BY server ORDER BY min(start_ns)""",

@@ -22,14 +22,20 @@ def opened(source: str) -> Store:
 
     Raises:
         OSError: the file cannot be read, or the viewer breaks off.
-        NotARecordingError: it is something else, or nothing answers there.
+        NotARecordingError: it is something else, or nothing is there.
         StoreError: it is a database that cannot be used.
     """
     if source.startswith(("http://", "https://")):
         return _from_viewer(source)
     path = Path(source)
-    with path.open("rb") as file:
-        magic = file.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:]
+    try:
+        with path.open("rb") as file:
+            magic = file.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:]
+    except FileNotFoundError as error:
+        raise NotARecordingError(
+            f"there is no file {source}. Expected a recording, a database of `tcpwatch view --db`,"
+            " or a viewer's address with its http://"
+        ) from error
     if magic == _MAGIC:
         return Store(path)
     with path.open("rb") as file:

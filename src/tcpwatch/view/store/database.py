@@ -160,7 +160,7 @@ class Database:
 
 def _why(path: Path | None, error: Exception) -> str:
     said = str(error)
-    if "lock" in said.lower():
+    if "Could not set lock" in said:
         return _refused(path, "another process has it open")
     if isinstance(error, OSError) or "Permission" in said or "No such file" in said:
         return f"cannot open {path}: {_first(error)}"

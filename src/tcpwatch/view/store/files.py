@@ -96,10 +96,12 @@ def _take(store: Store, line: bytes) -> int:
         raise messages.GarbageError(f"it is longer than {LONGEST_LINE} bytes")
     if b'"resourceMetrics"' in line[:200]:
         return store.add_metrics(
-            messages.decode(line, messages.JSON, ExportMetricsServiceRequest())
+            messages.decode(line, messages.JSON, ExportMetricsServiceRequest()), everywhere=True
         )
     if b'"resourceLogs"' in line[:200]:
-        return store.add_logs(messages.decode(line, messages.JSON, ExportLogsServiceRequest()))
+        return store.add_logs(
+            messages.decode(line, messages.JSON, ExportLogsServiceRequest()), everywhere=True
+        )
     request = messages.decode(line, messages.JSON, ExportTraceServiceRequest())
     if not request.resource_spans:
         raise messages.GarbageError("it has neither resourceSpans nor resourceMetrics")

@@ -27,7 +27,7 @@ CAP = 512 * 1024 * 1024
 _PER_ROW = 120
 """Bytes that a span or a point takes beside its body, measured; a body is all of its size."""
 _LATEST = 20_000
-"""Rows among which a span is looked for that a sender may have sent again: some seconds' worth."""
+"""Rows among which is looked for what a sender may have sent again: some seconds' worth."""
 _LEAVES = 0.15
 """The share of the store that leaves at once when it is full."""
 
@@ -114,27 +114,34 @@ class Store:
 
         return self._add(made)
 
-    def add_metrics(self, request: ExportMetricsServiceRequest) -> int:
-        """Store the request's points and return how many were refused.
+    def add_metrics(self, request: ExportMetricsServiceRequest, *, everywhere: bool = False) -> int:
+        """Store the request's points, each once, and return how many were refused.
 
         Raises:
             StoreError: they could not be written; none of them was.
         """
-        return self._add(
-            lambda seq: of_metrics(
-                request, seq, self._dictionary.origin, self._dictionary.series_of
-            )
-        )
 
-    def add_logs(self, request: ExportLogsServiceRequest) -> int:
-        """Store what tcpwatch in a server logged, and return how many records were refused.
+        def made(seq: int) -> tuple[Rows, int]:
+            known = self._dictionary
+            rows, refused = of_metrics(request, seq, known.origin, known.series_of)
+            return self._fresh("points", rows, 0 if everywhere else seq - _LATEST), refused
+
+        return self._add(made)
+
+    def add_logs(self, request: ExportLogsServiceRequest, *, everywhere: bool = False) -> int:
+        """Store what tcpwatch in a server logged, once, and return how many records were refused.
 
         What the application logs is taken and not kept: this is no place for it.
 
         Raises:
             StoreError: they could not be written; none of them was.
         """
-        return self._add(lambda seq: of_logs(request, seq, self._dictionary.origin))
+
+        def made(seq: int) -> tuple[Rows, int]:
+            rows, refused = of_logs(request, seq, self._dictionary.origin)
+            return self._fresh("logs", rows, 0 if everywhere else seq - _LATEST), refused
+
+        return self._add(made)
 
     def read(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a query; callable from any thread.
@@ -200,6 +207,20 @@ class Store:
             [max(since, 0), ids],
         )
         return {(trace, span) for trace, span in found}
+
+    def _fresh(self, table: str, rows: Rows, since: int) -> Rows:
+        """Return the rows of `table` that are not stored with a number from `since` on."""
+        number, owner, moment, *_, body = schema.TABLES[table]
+        some = rows[table]
+        known = set(
+            self.read(
+                f"""SELECT {owner}, {moment}, {body} FROM {table}
+                WHERE {number} >= ? AND {moment} IN (SELECT unnest(?::BIGINT[]))""",
+                [max(since, 0), [*{row[2] for row in some}]],
+            )
+        )
+        fresh = [row for row in some if (row[1], row[2], row[-1]) not in known]
+        return {table: [(some[at][0], *row[1:]) for at, row in enumerate(fresh)]}
 
     def _measured(self) -> int:
         ((total,),) = self.read(

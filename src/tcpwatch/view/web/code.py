@@ -27,11 +27,10 @@ def code(attributes: Attributes) -> Place | None:
     }
 
 
-def places(store: Store, connection: int | None = None) -> dict[str, Place | None]:
-    """Return where each phase is, by the last span of it that was sent.
+def places(store: Store, server: int | None = None) -> dict[str, Place | None]:
+    """Return where each phase is in a server, in any without one, by the last span that was sent.
 
-    With the number of a connection's span: of that connection's server only. A phase that was too
-    short for a span of its own is where it always is in its server.
+    A phase that was too short for a span of its own is where it always is in its server.
     """
     return {
         phase: code(decode.attributes(trace_pb2.Span.FromString(body).attributes))
@@ -39,9 +38,9 @@ def places(store: Store, connection: int | None = None) -> dict[str, Place | Non
             """SELECT p.phase, any_value(s.body) FROM (
                 SELECT p.phase, max(p.seq) AS seq
                 FROM phases p JOIN connections c ON c.span = p.owner
-                WHERE $1 IS NULL OR c.server = (SELECT server FROM connections WHERE span = $1)
+                WHERE $1 IS NULL OR c.server = $1
                 GROUP BY p.phase
             ) p JOIN spans s ON s.seq = p.seq GROUP BY p.phase""",
-            [connection],
+            [server],
         )
     }

@@ -49,7 +49,7 @@ def counted(store: Store, chosen: Chosen) -> dict[str, Any]:
 def learnt(store: Store, chosen: Chosen) -> dict[str, Any]:
     """Return what each phase is, with this recording's numbers and the code that ran in it."""
     known = spreads(store, chosen)
-    where = places(store)
+    where = places(store, chosen.server)
     return {
         "phases": [
             {

@@ -45,7 +45,7 @@ def listed(store: Store) -> list[dict[str, Any]]:
                 "service": server.service,
                 "place": server.place,
                 "connections": seen.connections if seen else 0,
-                "waited": seen.waited if seen else 0,
+                "waited": seen.waited if seen else None,
                 "seconds": seen.waited_seconds if seen else 0.0,
                 "first": seen.first if seen else min(heard),
                 "last": max([seen.last, *heard] if seen else heard),

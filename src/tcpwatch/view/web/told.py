@@ -51,7 +51,10 @@ def connection(store: Store, name: str) -> dict[str, Any]:
         abort(404, "This connection was not recorded, or had to leave for newer ones.")
     begin = one.span.start_ns
     others = application_spans(store, one)
-    known, drawn = places(store, wanted), {stretch.phase for stretch in one.stretches}
+    found = store.read("SELECT server FROM connections WHERE span = ?", [wanted])
+    # It may have had to leave since it was loaded.
+    known = places(store, found[0][0]) if found else {}
+    drawn = {stretch.phase for stretch in one.stretches}
     return {
         "id": one.span.span_id,
         "trace": one.span.trace_id,

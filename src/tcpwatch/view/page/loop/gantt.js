@@ -205,7 +205,8 @@ export class Gantt {
     const taken = [];
     c.textAlign = "left";
     for (const [row, at] of named) {
-      const y = this.y(at) + this.rowHeight / 2;
+      const middle = this.y(at) + this.rowHeight / 2;
+      const y = crowded ? Math.max(middle, this.top + LABELLED / 2) : middle;
       if (crowded && (taken.length > 80 || taken.some((other) => Math.abs(other - y) < LABELLED))) continue;
       taken.push(y);
       c.fillStyle = row.cause || this.isMarked(row.id) ? this.colours.ink : this.colours.soft;

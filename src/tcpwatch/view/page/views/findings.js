@@ -35,7 +35,7 @@ function sheet(server, found) {
     el("ol", { class: "cards" }, found.sentences.map((sentence) => card(server, sentence))),
     found.left_out > 0 && el("p", { class: "soft" }, `… and ${found.left_out} more of the kind, in the `, el("a", { href: to("overview", { server: server.id }) }, "overview"), "."),
     others.length > 0 && el("p", { class: "others soft" }, "Also here: ", others.map((one, at) => [at ? ", " : "",
-      el("a", { href: to("findings", { server: one.id }) }, one.name), ` (${one.waited} of ${one.connections} waited)`])));
+      el("a", { href: to("findings", { server: one.id }) }, one.name), one.waited === null ? ` (${one.connections})` : ` (${one.waited} of ${one.connections} waited)`])));
 }
 
 // How the loop spent its time, as one line.

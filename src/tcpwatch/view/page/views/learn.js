@@ -38,6 +38,6 @@ function lesson(server, { phase, meaning, kernel, python, long, spread, code }) 
       el("dl", {}, term("Kernel", kernel), term("Python", python), term("If it is long", long)),
       el("div", { class: "own" }, spread
         ? [el("b", {}, "Here"), el("div", {}, `${spread.count} connections had it`), el("div", {}, `half: ${duration(spread.p50)}`), el("div", {}, `95 of 100: ${duration(spread.p95)}`), el("div", {}, `longest: ${duration(spread.longest)}`)]
-        : el("span", { class: "soft" }, "Not in this recording."),
+        : el("span", { class: "soft" }, "No connection here had it."),
       code && el("div", { class: "mono code", title: code.file }, code.function, el("span", { class: "soft" }, ` ${(code.file || "").split("/").slice(-2).join("/")}:${code.line ?? "?"}`)))));
 }

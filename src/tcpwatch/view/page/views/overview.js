@@ -45,7 +45,7 @@ function sheet(server, parameters, found, [phases, waits, outcomes]) {
   const link = (row) => el("a", { href: to("connection", { server: server.id }, row.id) }, title(row));
   return el("section", { class: "sheet wide", "data-ready": "overview" },
     filters(server, parameters, found),
-    el("p", { class: "lead" }, `${many(found.connections, "connection")}, ${found.waited} waited 50 ms or more.`),
+    el("p", { class: "lead" }, `${many(found.connections, "connection")}${found.waited === null ? "" : `, ${found.waited} waited 50 ms or more`}.`),
     el("div", { class: "grid" },
       chart("Where the time goes", phases, "each phase: half, 95 and 99 of 100 were shorter; the end is the longest"),
       chart("Waits in the accept queue", waits, "how many connections waited how long"),
