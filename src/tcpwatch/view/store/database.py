@@ -60,7 +60,10 @@ class Database:
             with self._reader() as reader:
                 return reader.execute(statement, parameters).fetchall()
         except duckdb.Error as error:
-            raise StoreError(f"cannot read the store ({self.where}): {_first(error)}") from error
+            raise StoreError(
+                f"cannot read the store ({self.where}): {_first(error)}. Nothing in it has "
+                "changed. If it says so again the file is damaged: start with another --db."
+            ) from error
 
     def write(self, statements: Sequence[tuple[str, Sequence[object]]]) -> None:
         """Execute all of `statements` or none; when it returns, a file has them on disk.
