@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from tcpwatch.guard import guard
 from tcpwatch.hub import hub
 from tcpwatch.patches.wrap import Hook, ours, patches
 
@@ -51,7 +52,10 @@ def _matched(context: Any, result: Any, error: BaseException | None) -> None:
 
 
 def _raised(application: Any, exception: BaseException, **extra: Any) -> None:
-    connection = hub.serving.connection
-    exchange = connection.exchange if connection is not None else None
-    if exchange is not None:
-        exchange.raised(type(exception))
+    try:
+        connection = hub.serving.connection
+        exchange = connection.exchange if connection is not None else None
+        if exchange is not None:
+            exchange.raised(type(exception))
+    except Exception as error:  # no wrapper is round it: Flask calls it
+        guard.caught("flask.got_request_exception", error)
