@@ -27,6 +27,7 @@ SECRET = "hunter2"
         ("SAMLResponse=a&code_verifier=b", "SAMLResponse=REDACTED&code_verifier=REDACTED"),
         ("%2570assword=a", "%2570assword=REDACTED"),
         ("key[]=a", "key[]=REDACTED"),
+        ("PHPSESSID=a&bearer=b", "PHPSESSID=REDACTED&bearer=REDACTED"),
         ("a=1#access_token=b", "a=1#access_token=REDACTED"),
         ("password%3Db&c=1", "REDACTED&c=1"),
         ("next=/back?a=1,token=b", "next=/back?a=1,token=REDACTED"),

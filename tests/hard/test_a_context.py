@@ -17,6 +17,8 @@ from flask import Flask
 from opentelemetry import context, trace
 from werkzeug.serving import make_server
 
+from tcpwatch.guard import guard
+from tcpwatch.hub import exchanges
 from tests.apps.handlers import Plain
 from tests.hard.apps_a_deeds import (
     DEEDS,
@@ -66,6 +68,26 @@ def test_a_thread_that_serves_has_nothing_current_afterwards(
     assert len(called) == (0 if ends_early else 2)
     assert {s.parent.trace_id for s in called if s.parent} <= {int("ab" * 16, 16)}
     assert len({span.context.trace_id for span in begun if span.context}) == len(begun)
+
+
+def test_nothing_is_current_after_an_error_of_ours(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the end of a request fails in our own code, its span is not current any longer either."""
+
+    def fail(*args: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(exchanges, "end", fail)
+    with (
+        http.server.HTTPServer(("127.0.0.1", 0), Plain) as server,
+        socket.create_connection(("127.0.0.1", server.server_port), LIMIT) as client,
+    ):
+        client.sendall(request_bytes("/", CALLER))
+        server.handle_request()
+        assert read_all(client).endswith(b"/")
+        assert_nothing_current()
+    assert guard.errors.pop("BaseHTTPRequestHandler.handle_one_request") == 1
 
 
 def test_a_span_of_a_stream_stays_in_its_request(watch: Watch) -> None:

@@ -152,6 +152,23 @@ def test_a_unix_client_names_itself_as_it_likes(tmp_path: Path, kind: str) -> No
     encode_spans(told).SerializeToString()
 
 
+def test_a_unix_server_is_at_any_path(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8 are replaced in its name, too: it is on all metrics."""
+    name = bytes(tmp_path) + b"/\xff\xed\xa0\x80"
+    server = socketserver.ThreadingUnixStreamServer(os.fsdecode(name), Plain)
+    with watching() as watch, serving(server), socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(LIMIT)
+        client.connect(name)
+        client.sendall(request_bytes("/"))
+        assert parse(read_all(client)).status == 200
+        (span,) = watch.connections
+        told = watch.spans
+        (counted,) = watch.metric(ACCEPTED, "server.address")
+    spelt = f"{tmp_path}/" + "\N{REPLACEMENT CHARACTER}" * 4
+    assert counted == facts(span)["server.address"] == spelt
+    encode_spans(told).SerializeToString()
+
+
 def test_ipv6_has_its_own_type() -> None:
     """On ::1 addresses are spelt as IPv6 spells them."""
     with watching() as watch, serving(Six(("::1", 0), Plain)) as address:

@@ -10,7 +10,11 @@ import threading
 from typing import Any
 
 import pytest
+from flask import Flask
+from werkzeug.exceptions import InternalServerError
+from werkzeug.serving import make_server
 
+from tcpwatch.hub import hub
 from tests.apps.handlers import Plain
 from tests.hard.apps_a_watch import LIMIT, Watch, serving
 from tests.live.wire import read_all, request_bytes
@@ -65,6 +69,27 @@ class Disguising(Threaded):
         return Disguised(sock), address
 
 
+class OwnHead(Plain):
+    """Parses the request's head by itself, into what it likes."""
+
+    likes: Any = dict
+    raw_requestline: bytes
+
+    def parse_request(self) -> bool:
+        """Read the head; a body goes on until the client has said all."""
+        self.close_connection = True
+        self.requestline = str(self.raw_requestline, "latin-1").rstrip()
+        self.command, self.path, self.request_version = self.requestline.split()
+        lines = iter(lambda: self.rfile.readline().strip(), b"")
+        pairs = (line.decode("latin-1").partition(":")[::2] for line in lines)
+        self.headers = self.likes((name, value.strip()) for name, value in pairs)
+        return True
+
+    def do_POST(self) -> None:
+        """Answer how much came."""
+        self.answer(b"%d" % len(self.rfile.read()))
+
+
 class Guarded(Threaded):
     """Remembers whom it serves, so that a guard can close the connection."""
 
@@ -99,6 +124,16 @@ def test_who_is_dropped_inside_get_request_is_rejected(watch: Watch) -> None:
         assert not any(watch.metric("tcpwatch.connection.active").values())
 
 
+def test_an_interrupted_turn_hides_no_later_one(watch: Watch) -> None:
+    """A signal handler may raise in the middle of an accept; whom the loop accepts then is told."""
+    server = Threaded(("127.0.0.1", 0), Plain)
+    with serving(server) as address:
+        assert get(address).startswith(b"HTTP/1.1 200")
+        hub.loops.by_server[id(server)].getting = True
+        assert get(address).startswith(b"HTTP/1.1 200")
+        assert outcomes(watch) == ["completed"] * 2
+
+
 def test_a_failed_handshake_that_get_request_survives_is_told(
     watch: Watch, certificate: str
 ) -> None:
@@ -128,6 +163,46 @@ def test_what_is_no_socket_is_served_and_told(watch: Watch) -> None:
     assert (told[OUTCOME], told["tcpwatch.connection.requests"]) == ("completed", 1)
     assert "tcpwatch.tcp.bytes_sent" not in told
     assert len(watch.requests) == 1
+
+
+@pytest.mark.parametrize("likes", [dict, list, lambda head: list(head) and None])
+def test_a_handler_may_parse_its_head_by_itself(watch: Watch, likes: Any) -> None:
+    """Whatever its `headers` are, it reads its body to the end and is told; a mapping is read."""
+    handler = type("Made", (OwnHead,), {"likes": staticmethod(likes)})
+    head = b"POST /own HTTP/1.1\r\nHost: there.test\r\n\r\n"
+    with (
+        serving(Threaded(("127.0.0.1", 0), handler)) as address,
+        socket.create_connection(address[:2], LIMIT) as client,
+    ):
+        client.sendall(head + b"body")
+        client.shutdown(socket.SHUT_WR)
+        assert read_all(client).endswith(b"\r\n\r\n4")
+    (request,) = watch.requests
+    told = request.attributes or {}
+    assert (told["url.path"], told["http.response.status_code"]) == ("/own", 200)
+    assert told.get("server.address") == ("there.test" if likes is dict else None)
+    assert outcomes(watch) == ["completed"]
+
+
+def test_a_view_may_raise_what_it_likes(watch: Watch) -> None:
+    """An exception whose class has no module reaches the application's error handler as ever."""
+    app, caught = Flask(__name__), list[BaseException]()
+    nowhere = type("Nowhere", (Exception,), {"__module__": None})
+
+    @app.get("/")
+    def view() -> str:
+        raise nowhere
+
+    @app.errorhandler(500)
+    def answer(error: InternalServerError) -> tuple[str, int]:
+        caught.append(error.original_exception or error)
+        return "sorry", 500
+
+    with serving(make_server("127.0.0.1", 0, app, threaded=True)) as address:
+        assert get(address).endswith(b"sorry")
+    (request,) = watch.requests
+    assert list(map(type, caught)) == [nowhere]
+    assert (request.attributes or {})["error.type"] == "Nowhere"
 
 
 def test_a_handler_that_serves_others_goes_on(watch: Watch) -> None:

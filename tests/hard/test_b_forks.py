@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tcpwatch.session import UNINSTALL_PATIENCE
 from tcpwatch.view.receiver import Receiver
 from tests.hard.apps_b_start import Start, prepared
 from tests.hard.apps_b_views import CHILDREN
@@ -35,6 +37,19 @@ def test_an_exit_in_the_view_of_a_forking_server(begin: Start, seen: Seen) -> No
     assert sorted(outcomes) == ["child_died"] * N + ["completed"]
     seen.wait_total("tcpwatch.connection.active", 0)
     seen.wait_total("tcpwatch.handler.active", 0)
+
+
+def test_a_forking_server_is_watched_again(receiver: Receiver, seen: Seen, tmp_path: Path) -> None:
+    """Each uninstall() waits for its export and not for its patience; the next install tells on."""
+    with prepared("tool", receiver.endpoint, tmp_path) as start:
+        server = start("--server", "plain", "--dispatch", "process", "--install", "never")
+        for count in (1, 2, 3):
+            server.tell("install")
+            assert server.get("/").status == 200
+            began = time.monotonic()
+            server.tell("uninstall")
+            assert time.monotonic() - began < UNINSTALL_PATIENCE / 2
+            assert len(seen.wait_connections(count)) == count
 
 
 def test_an_exit_in_the_view_of_a_threaded_server(begin: Start, seen: Seen) -> None:

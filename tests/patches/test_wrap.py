@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -209,6 +210,55 @@ def test_an_error_of_ours_switches_the_part_off(patches: Patches, where: str) ->
     patches.wrap(base, hook)
     assert base().speak() == "hello"
     assert guard.errors == {"Base.speak": 1}
+
+
+class Timeout(Exception):
+    """What an application gives up with."""
+
+
+class Alarm:
+    """An application's alarm, in every form that a signal handler may have."""
+
+    def method(self, number: int, frame: Any) -> None:
+        """Give up."""
+        raise Timeout
+
+    __call__ = method
+
+
+HANDLERS: dict[str, Callable[[int, Any], None]] = {
+    "function": lambda number, frame: Alarm().method(number, frame),
+    "method": Alarm().method,
+    "object": Alarm(),
+    "partial": functools.partial(Alarm.method, Alarm()),
+}
+
+
+@pytest.fixture(params=HANDLERS)
+def _alarm(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Handle SIGALRM for the length of a test."""
+    there = signal.signal(signal.SIGALRM, HANDLERS[request.param])
+    yield
+    signal.signal(signal.SIGALRM, there)
+
+
+@pytest.mark.usefixtures("_alarm")
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_what_a_signal_handler_raises_is_the_hosts(patches: Patches, where: str) -> None:
+    """It may come while a hook of ours runs; it goes through, and switches nothing off."""
+    base, _ = family()
+
+    def interrupted(*args: Any) -> None:
+        signal.raise_signal(signal.SIGALRM)
+
+    hook = Hook("speak", interrupted) if where == "before" else Hook("speak", None, interrupted)
+    patches.wrap(base, hook)
+
+    for _ in range(2):
+        with pytest.raises(Timeout):
+            base().speak()
+    assert not guard.errors
+    assert patches.names() == ["Base.speak"]
 
 
 def test_a_strict_guard_raises(patches: Patches) -> None:

@@ -70,10 +70,16 @@ def disabled() -> bool:
     return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
+relaying: WeakSet[Any] = WeakSet()
+"""Providers of ours whose spans leave by the relay of a forking server, and else not at all."""
+
+
 def application_tracer_provider() -> trace.TracerProvider | None:
-    """Return the global tracer provider if somebody has set one."""
+    """Return the global tracer provider if somebody has set one; one that relays is ours."""
     provider = trace.get_tracer_provider()
-    return None if isinstance(provider, trace.ProxyTracerProvider) else provider
+    if isinstance(provider, trace.ProxyTracerProvider) or provider in relaying:
+        return None
+    return provider
 
 
 def application_meter_provider() -> metrics.MeterProvider | None:
@@ -99,7 +105,8 @@ def resolve(
     if tracer is None:
         tracer = _made("traces", own_tracer_provider, trace.NoOpTracerProvider)
         _ours.add(tracer)
-        if set_global and isinstance(tracer, TracerProvider):
+        taken = trace.get_tracer_provider() in relaying
+        if set_global and isinstance(tracer, TracerProvider) and not taken:
             trace.set_tracer_provider(tracer)
     if meter is None:
         meter = _made("metrics", own_meter_provider, NoOpMeterProvider)

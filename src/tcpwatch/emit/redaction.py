@@ -22,7 +22,7 @@ _GONE: Final = "REDACTED"
 _SECRET: Final = re.compile(
     r"(?i)pass(?![a-z])|passw|passphrase|passcode|pwd|secret|token|jwt|signature|hmac|"
     r"(?<![a-z])sig(?![a-z])|(?:access|account|api|auth|encryption|master|private|shared|signing)"
-    r"[_-]?key|auth(?![a-z])|authorization|credential|session|cookie|[cx]srf|assertion|"
+    r"[_-]?key|auth(?![a-z])|authorization|bearer|credential|session|sessid|cookie|[cx]srf|assertion|"
     r"samlresponse|code[_-]?verifier|"
     r"(?:(?<![\w-])(?:code|key|sid|ticket)|(?<![a-z])(?:otp|pin))(?=[\s\[\]]*(?:=|$))"
 )

@@ -24,7 +24,7 @@ from tcpwatch import names
 from tcpwatch.emit.log import export
 from tcpwatch.emit.peers import Peers
 from tcpwatch.emit.plain import plain_span, real_span
-from tcpwatch.emit.providers import exported, on_console, resolve
+from tcpwatch.emit.providers import exported, on_console, relaying, resolve
 from tcpwatch.emit.requests import RequestSpans
 from tcpwatch.emit.telemetry import Telemetry
 from tcpwatch.emit.tracing import Tracing
@@ -42,11 +42,7 @@ class RemoteTelemetry:
     def __init__(self, hub: Hub) -> None:
         provider: trace.TracerProvider = trace.NoOpTracerProvider()
         if exported("traces"):
-            # The environment's sampler and ids, but no thread: spans leave by the relay.
-            provider = forked = ForkedProvider(shutdown_on_exit=False)
-            forked.add_span_processor(RelayedSpans(hub))
-            if hub.settings.set_global:
-                trace.set_tracer_provider(provider)
+            provider = _provider(hub)
         tracing, peers = Tracing(provider), Peers.of(provider)
         self.allocate = tracing.allocate
         self.requests: Requests = RequestSpans(tracing, peers, hub.settings)
@@ -67,6 +63,7 @@ class RemoteTelemetry:
         """Let the helper export and end; it does so anyway when all senders are gone."""
         deadline = monotonic() + timeout
         self._relay.ask(("close", timeout), timeout)
+        self._relay.sock.close()  # the helper ends when its last sender has
         try:
             self._process.wait(max(deadline - monotonic(), 0.01))
         except subprocess.TimeoutExpired:
@@ -76,6 +73,22 @@ class RemoteTelemetry:
     def child_flush(self) -> bool:
         """Nothing is left to export in a child of this kind: its spans have gone by the relay."""
         return True
+
+
+def _provider(hub: Hub) -> trace.TracerProvider:
+    """Return a provider with the environment's sampler and ids, but no thread.
+
+    One that an earlier install has made the global one stays that, so it is taken again.
+    """
+    there = trace.get_tracer_provider()
+    if there in relaying:
+        return there
+    made = ForkedProvider(shutdown_on_exit=False)
+    made.add_span_processor(RelayedSpans(hub))
+    relaying.add(made)
+    if hub.settings.set_global:
+        trace.set_tracer_provider(made)
+    return made
 
 
 def _spawn(relay: Relay, settings: Settings) -> subprocess.Popen[bytes]:

@@ -78,8 +78,9 @@ class Exchange:
     def raised(self, cls: type[BaseException]) -> None:
         """Note what the application raised; what came first counts."""
         if self.error is None:
-            module = "" if cls.__module__ == "builtins" else cls.__module__ + "."
-            self.error = module + cls.__qualname__
+            module: object = cls.__module__  # None, if somebody has made it so
+            known = isinstance(module, str) and module != "builtins"
+            self.error = f"{module}.{cls.__qualname__}" if known else cls.__qualname__
 
     def freeze(self, span: tuple[Any, ...] | None) -> tuple[Any, ...]:
         """Return the fields of `Exchanged`; `span` is its part from trace_id on.

@@ -12,6 +12,7 @@ from typing import Any
 from tcpwatch import names
 from tcpwatch.core.marks import View
 from tcpwatch.hub.loop import Listener
+from tcpwatch.kernel.addresses import plain_address
 from tcpwatch.patches.selection import class_name
 
 Place = tuple[str, str, str, int]
@@ -21,16 +22,13 @@ Place = tuple[str, str, str, int]
 def listener_of(server: Any) -> Listener:
     """Describe a server's listener: its name on the network, its class, and its code."""
     sock: socket.socket = server.socket
-    address = sock.getsockname()
-    host, port = (address[0], address[1]) if isinstance(address, tuple) else (address, None)
-    if isinstance(host, bytes):
-        host = "@" + host[1:].decode("utf-8", "replace")
+    host, port = plain_address(sock.getsockname()) or ("", None)
     unix = sock.family == getattr(socket, "AF_UNIX", None)
     kinds = {socket.AF_INET: "ipv4", socket.AF_INET6: "ipv6"}
     forking = getattr(socketserver, "ForkingMixIn", None)
     return Listener(
         key=0,
-        address=str(host),
+        address=host,
         port=port,
         network_type=kinds.get(sock.family),
         transport="unix" if unix else "tcp",

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from tcpwatch.core.marks import View
+from tcpwatch.guard import guard
 from tcpwatch.hub import hub
 from tcpwatch.patches.code import place
 from tcpwatch.patches.wrap import Hook, ours, patches
@@ -75,7 +76,10 @@ def view_of(view: Any, method: str) -> View | None:
 
 
 def _raised(application: Any, exception: BaseException, **extra: Any) -> None:
-    connection = hub.serving.connection
-    exchange = connection.exchange if connection is not None else None
-    if exchange is not None:
-        exchange.raised(type(exception))
+    try:
+        connection = hub.serving.connection
+        exchange = connection.exchange if connection is not None else None
+        if exchange is not None:
+            exchange.raised(type(exception))
+    except Exception as error:  # no wrapper is round it: Flask calls it
+        guard.caught("flask.got_request_exception", error)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import socket
 import socketserver
+from collections.abc import Mapping
+from email.message import Message
 from http.server import BaseHTTPRequestHandler
 from threading import get_ident
 from time import monotonic_ns as clock
@@ -88,11 +90,13 @@ def _handle_ended(token: tuple[Connection, Any], result: Any, error: BaseExcepti
     exchange = connection.exchange
     if exchange is None:
         return
-    if not exchange.ended:
-        _end(connection, exchange, error, getattr(handler, "close_connection", True))
-    connection.exchange = None
-    if exchange.release is not None:
-        exchange.release()
+    try:
+        if not exchange.ended:
+            _end(connection, exchange, error, getattr(handler, "close_connection", True))
+    finally:
+        connection.exchange = None
+        if exchange.release is not None:
+            exchange.release()
 
 
 def _parsed(handler: Any, result: Any, error: BaseException | None) -> None:
@@ -121,10 +125,11 @@ def _parsed(handler: Any, result: Any, error: BaseException | None) -> None:
 
 
 def _head_parsed(connection: Connection, exchange: Exchange, handler: Any) -> None:
-    now = exchange.head_ns = clock()
-    connection.stage = APP
+    now = clock()
+    headers = exchange.headers = _headers(handler)
     exchange.request_line = handler.raw_requestline
-    headers = exchange.headers = handler.headers
+    exchange.head_ns = now
+    connection.stage = APP
     flask.adopt()
     output = hub.output
     if output is not None:
@@ -136,6 +141,18 @@ def _head_parsed(connection: Connection, exchange: Exchange, handler: Any) -> No
         connection.marks.extend((kinds.HEAD_PARSED, now, (exchange.method, exchange.scheme)))
     if hub.post.in_child:
         hub.hand_over(connection, names.APP, now)
+
+
+def _headers(handler: Any) -> Message:
+    """Return the request's headers; who parses them by himself may keep them in anything."""
+    headers = getattr(handler, "headers", None)
+    if isinstance(headers, Message):
+        return headers
+    found = Message()
+    for name, value in headers.items() if isinstance(headers, Mapping) else ():
+        if isinstance(name, str) and isinstance(value, str):
+            found[name] = value
+    return found
 
 
 def _is_tls(sock: Any) -> bool:

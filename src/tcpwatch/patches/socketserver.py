@@ -113,6 +113,7 @@ def _woken(server: Any) -> Loop | None:
         loop = _here(server)
         if loop is None:
             return None
+    loop.getting = False  # still True if a signal handler's exception has ended the last turn
     loop.leave_select(clock(), names.LOOP_ACCEPT)
     return loop
 

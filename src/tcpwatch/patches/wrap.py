@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from tcpwatch.guard import guard
+from tcpwatch.guard import guard, is_of_a_signal
 from tcpwatch.hub import hub
 from tcpwatch.patches import wrapper
 
@@ -96,9 +96,13 @@ class Patch:
         return True
 
     def failed(self, error: BaseException) -> None:
-        """A function of ours has raised: this patch is off from now on, and stays off."""
-        self.on = False
-        self.broken = True
+        """A function of ours has raised: this patch is off from now on, and stays off.
+
+        Not so if it was a signal handler: its exception is raised again.
+        """
+        if not is_of_a_signal(error):
+            self.on = False
+            self.broken = True
         guard.caught(self.part, error)
 
 
