@@ -54,9 +54,10 @@ def _matched(context: Any, result: Any, error: BaseException | None) -> None:
     # An application may push contexts of its own while it handles a request.
     if exchange is not None and rule is not None and exchange.route is None:
         exchange.route = rule.rule
-        view = context.app.view_functions.get(rule.endpoint)
-        if view is not None:
-            exchange.view = view_of(view, context.request.method)
+        if exchange.span is not None:  # metrics do not say where a view is
+            view = context.app.view_functions.get(rule.endpoint)
+            if view is not None:
+                exchange.view = view_of(view, context.request.method)
         if hub.output is not None:
             hub.output.requests.route(exchange, rule.rule)
 
