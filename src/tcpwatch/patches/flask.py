@@ -25,13 +25,16 @@ _known: dict[tuple[int, str], tuple[Any, View | None]] = {}
 
 
 def adopt() -> None:
-    """Listen to Flask's signals, once, if somebody has imported Flask."""
-    if _connected:
+    """Listen to Flask's signals, once, if somebody has imported Flask.
+
+    While another thread is importing it, its modules are in `sys.modules` before what they define.
+    """
+    if _connected or getattr(sys.modules.get("flask"), "Flask", None) is None:
         return
-    signals = sys.modules.get("flask.signals")
-    if signals is None or not hasattr(signals, "got_request_exception"):
+    signals, ctx = sys.modules.get("flask.signals"), sys.modules.get("flask.ctx")
+    if signals is None or ctx is None:
         return
-    contexts = vars(sys.modules["flask.ctx"])  # a deprecated name would warn whoever asks for it
+    contexts = vars(ctx)  # a deprecated name would warn whoever asks for it
     for matcher in (contexts.get("RequestContext"), contexts.get("AppContext")):
         if isinstance(matcher, type) and hasattr(matcher, "match_request"):
             patches.wrap_definition(matcher, Hook("match_request", None, _matched))

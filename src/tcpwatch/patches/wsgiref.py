@@ -16,13 +16,18 @@ ours(__file__)
 
 
 def adopt() -> None:
-    """Patch `wsgiref.handlers.BaseHandler` if somebody has imported it."""
+    """Patch the classes of `wsgiref.handlers` if somebody has imported it.
+
+    A module that another thread is just importing is in `sys.modules` without them; who serves with
+    it has imported all of it.
+    """
     module = sys.modules.get("wsgiref.handlers")
-    if module is None:
+    base, simple = getattr(module, "BaseHandler", None), getattr(module, "SimpleHandler", None)
+    if base is None or simple is None:
         return
-    patches.wrap(module.BaseHandler, Hook("run", _run))
-    patches.wrap(module.BaseHandler, Hook("log_exception", _logged))
-    for cls in (module.BaseHandler, module.SimpleHandler):
+    patches.wrap(base, Hook("run", _run))
+    patches.wrap(base, Hook("log_exception", _logged))
+    for cls in (base, simple):
         if "close" in vars(cls):
             patches.wrap(cls, Hook("close", _closing))
 
