@@ -31,6 +31,10 @@ def test_a_request_passes_through_every_phase() -> None:
     assert (done.start_ns, done.end_ns, done.outcome) == (50, 185, "completed")
 
 
+BEFORE = {"accept_queue": 50, "dispatch": 10}
+"""How long the first request has waited."""
+
+
 def test_a_request_ends_with_its_last_byte() -> None:
     """The drain is the connection's, not the request's."""
     timeline = Timeline(1)
@@ -39,7 +43,7 @@ def test_a_request_ends_with_its_last_byte() -> None:
     (request,) = timeline.requests
 
     assert (request.start_ns, request.end_ns, request.wall_ns) == (130, 160, 5_000)
-    assert request.phases == {"read_head": 5, "app": 20, "respond": 5, "drain": 10}
+    assert timeline.phases_of(request) == {**BEFORE, "read_head": 5, "app": 20, "respond": 5}
 
 
 def test_requests_on_one_connection_are_numbered() -> None:
@@ -139,8 +143,12 @@ def test_what_delays_the_first_request_came_before_it() -> None:
     for mark in marks:
         cut.feed(flat([mark]))
 
+    own = {"read_head": 5, "app": 20, "respond": 5}
     delays = {"accept_queue": 50, "dispatch": 4, "tls_handshake": 6}
-    assert whole.before_requests() == cut.before_requests() == delays
+    for timeline in (whole, cut):
+        first, second = timeline.requests
+        assert timeline.phases_of(first) == {**delays, **own}
+        assert timeline.phases_of(second) == own
 
 
 def test_what_was_read_of_no_request_is_no_request_s() -> None:
@@ -151,7 +159,7 @@ def test_what_was_read_of_no_request_is_no_request_s() -> None:
     timeline.feed(flat([accepted(), *HANDLER, *blank, *exchange(130), *again, *ending(190)]))
 
     (request,) = timeline.requests
-    assert request.phases == {"read_head": 5, "app": 20, "respond": 5, "drain": 10}
+    assert timeline.phases_of(request) == {**BEFORE, "read_head": 5, "app": 20, "respond": 5}
     done = timeline.record()
     assert done.phases["read_head"] == 5 + 5 + 10
     read = [(one.seconds * 1e9, one.sequence) for one in done.intervals if one.phase == "read_head"]

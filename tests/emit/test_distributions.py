@@ -123,17 +123,19 @@ def test_a_reader_that_is_added_later_sees_what_comes_from_then_on() -> None:
 
 
 def test_a_sampled_value_is_its_buckets_exemplar() -> None:
-    """The last one of each bucket, told once; unsampled ones leave none."""
+    """The last one of each bucket, told once; one of no span leaves none."""
     reader = InMemoryMetricReader()
     _, ours = joined(reader)
     series = ours.series({})
     series.record([SCALE * 3 // 10])
-    for number, value in enumerate((0.3, 0.31, 20.0), start=1):
-        series.record_sampled([(round(value * SCALE), (number, 10 + number), 1_000 + number)])
+    of_spans = {0.3: (1, 11), 0.31: (2, 12), 0.32: (0, 0), 20.0: (4, 14)}
+    values, origins = [round(value * SCALE) for value in of_spans], list(of_spans.values())
+    series.record_of_spans(values, origins, [1_001, 1_002, 1_003, 1_004])
+    series.record_of_spans([40 * SCALE], [(5, 15)], [1_005])
     (point,) = points(reader)
     told = {(e.value, e.trace_id, e.span_id, e.time_unix_nano) for e in point.exemplars}
-    assert told == {(0.31, 2, 12, 1_002), (20.0, 3, 13, 1_003)}
-    assert point.count == 4
+    assert told == {(0.31, 2, 12, 1_002), (20.0, 4, 14, 1_004), (40.0, 5, 15, 1_005)}
+    assert point.count == 6
     assert points(reader)[0].exemplars == []
 
 

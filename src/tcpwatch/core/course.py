@@ -119,14 +119,15 @@ class Course:
         self.phase, self.before_tls, self.since = phase, before_tls, since
         self.last = moving[-1] if moving else 0
         self.anomalies = anomalies
-        self._by_request: dict[int, tuple[Step, ...]] = {}
+        self._by_request: dict[tuple[int, frozenset[str]], tuple[Step, ...]] = {}
 
-    def of_request(self, number: int) -> tuple[Step, ...]:
-        """Return the steps while `number` requests of this course had begun; 0: before any."""
-        steps = self._by_request.get(number)
+    def of_request(self, number: int, phases: frozenset[str]) -> tuple[Step, ...]:
+        """Return the steps in these phases while `number` requests had begun; 0: before any."""
+        key = number, phases
+        steps = self._by_request.get(key)
         if steps is None:
-            steps = tuple(step for step in self.steps if step.request == number)
-            self._by_request[number] = steps
+            of_it = (step for step in self.steps if step.request == number)
+            steps = self._by_request[key] = tuple(step for step in of_it if step.phase in phases)
         return steps
 
     def clamped(self, times: Sequence[int], last: int) -> list[int]:
@@ -148,30 +149,30 @@ class Leg(NamedTuple):
     requests: int
     first: bool
 
-    def spent(self, sequence: int, phases: frozenset[str]) -> dict[str, int]:
-        """Return nanoseconds by phase, of these phases, at the n-th request (0: before any)."""
+    def add_spent(self, sequence: int, phases: frozenset[str], found: dict[str, int]) -> None:
+        """Add nanoseconds by phase, of these phases, at the n-th request (0: before any)."""
         times = self.times
-        found: dict[str, int] = {}
-        for phase, start, end, _ in self.course.of_request(sequence - self.requests):
-            if phase in phases:
-                found[phase] = found.get(phase, 0) + times[end] - times[start]
-        return found
+        for phase, start, end, _ in self.course.of_request(sequence - self.requests, phases):
+            found[phase] = found.get(phase, 0) + times[end] - times[start]
 
-    def intervals(self) -> list[Interval]:
-        """Return the phases that have ended."""
+    def intervals(self, shortest_ns: int = 0) -> list[Interval]:
+        """Return the phases that have ended and took so long."""
         times, before = self.times, self.requests
         return [
             Interval(phase, times[start], times[end], 0 if request is None else before + request)
             for phase, start, end, request in self.course.steps
+            if times[end] - times[start] >= shortest_ns
         ]
 
 
-def add_up(legs: Iterable[Leg], found: dict[str, int]) -> None:
+def add_up(legs: Sequence[Leg], found: dict[str, int]) -> None:
     """Add the nanoseconds of the legs' phases to those `found` before.
 
     The sum of differences is the difference of sums: legs that took the same course add up fast.
     """
-    for course, same in groupby(legs, _course_of_leg):
+    runs: Iterable[tuple[Course, Iterable[Leg]]]
+    runs = groupby(legs, _course_of_leg) if len(legs) > 1 else [(leg.course, [leg]) for leg in legs]
+    for course, same in runs:
         times, *more = map(_times_of_leg, same)
         if more:
             times = list(map(sum, zip(times, *more, strict=True)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +16,10 @@ INTERVALS_KEPT = 64
 BEFORE_REQUESTS = frozenset({names.ACCEPT_QUEUE, names.TLS_HANDSHAKE, names.DISPATCH})
 """The phases that delay the first request, before anything of it was read."""
 
-IN_REQUEST = frozenset({names.READ_HEAD, names.APP, names.RESPOND, names.DRAIN})
+UNTIL_LAST_BYTE = frozenset({names.READ_HEAD, names.APP, names.RESPOND})
+"""The phases of a request until its response is out."""
+
+IN_REQUEST = UNTIL_LAST_BYTE | {names.DRAIN}
 """The phases of a request; the others are the connection's alone."""
 
 
@@ -33,18 +35,6 @@ class Interval(NamedTuple):
     def seconds(self) -> float:
         """Return its duration."""
         return (self.end_ns - self.start_ns) / 1e9
-
-
-def joined(parts: Iterable[dict[str, int]]) -> dict[str, int]:
-    """Add up nanoseconds by phase of several legs; mostly there is one."""
-    found: dict[str, int] = {}
-    for part in parts:
-        if not found:
-            found = part
-            continue
-        for phase, spent in part.items():
-            found[phase] = found.get(phase, 0) + spent
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +62,6 @@ class RequestRecord(NamedTuple):
     wall_ns: int
     legs: tuple[Leg, ...]
     exchanged: Exchanged
-
-    @property
-    def phases(self) -> dict[str, int]:
-        """Return total nanoseconds by phase, the drain after its end included."""
-        return joined(leg.spent(self.sequence, IN_REQUEST) for leg in self.legs)
 
 
 class ConnectionRecord(NamedTuple):

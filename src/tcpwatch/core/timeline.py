@@ -24,10 +24,10 @@ from tcpwatch.core.record import (
     BEFORE_REQUESTS,
     IN_REQUEST,
     INTERVALS_KEPT,
+    UNTIL_LAST_BYTE,
     Blame,
     ConnectionRecord,
     RequestRecord,
-    joined,
 )
 from tcpwatch.core.transitions import OVER
 
@@ -269,9 +269,19 @@ class Timeline:
         signs.speaks_http = signs.speaks_http or speaks_http
         self.outcome, self.error = outcome_of(signs, self.count)
 
-    def before_requests(self) -> dict[str, int]:
-        """Return nanoseconds by phase from ESTABLISHED to the handler, for the first request."""
-        return joined(leg.spent(0, BEFORE_REQUESTS) for leg in self._legs if not leg.requests)
+    def phases_of(self, request: RequestRecord) -> dict[str, int]:
+        """Return nanoseconds by phase of a request until its last byte.
+
+        The first one's wait begins with ESTABLISHED, so what came before the handler is part of it.
+        """
+        found: dict[str, int] = {}
+        if request.sequence == 1:
+            for leg in self._legs:
+                if not leg.requests:
+                    leg.add_spent(0, BEFORE_REQUESTS, found)
+        for leg in request.legs:
+            leg.add_spent(request.sequence, UNTIL_LAST_BYTE, found)
+        return found
 
     def _closing(self) -> Closing:
         if self.ending is None:
@@ -279,14 +289,20 @@ class Timeline:
         told = self.ending[2]
         return self._parse(told) if self._parse is not None else Closing(*told)
 
-    def record(self) -> ConnectionRecord:
-        """Return the record of a connection that is over.
+    def record(self, shortest_ns: int = 0) -> ConnectionRecord:
+        """Return the record of a connection that is over; of its intervals those that took so long.
 
         Raises ValueError if it is not over: a record is final.
         """
         if self.outcome is None or self.accepted is None:
             raise ValueError(f"connection {self.key} is in phase {self.phase}, not over")
-        intervals = [interval for leg in self._legs for interval in leg.intervals()]
+        more = max(self._intervals - INTERVALS_KEPT, 0)
+        at_once = 0 if more else shortest_ns
+        intervals = [interval for leg in self._legs for interval in leg.intervals(at_once)]
+        if more:
+            intervals = [
+                each for each in intervals[more:] if each.end_ns - each.start_ns >= shortest_ns
+            ]
         phases = dict(self._dropped_phases)
         add_up(self._legs, phases)
         return ConnectionRecord(
@@ -297,8 +313,8 @@ class Timeline:
             end_ns=self.since_ns,
             dispatch=self.dispatch,
             phases=phases,
-            intervals=tuple(intervals[-INTERVALS_KEPT:]),
-            intervals_dropped=self.dropped + max(len(intervals) - INTERVALS_KEPT, 0),
+            intervals=tuple(intervals),
+            intervals_dropped=self.dropped + more,
             requests=self.sequence,
             server_errors=self.server_errors,
             outcome=self.outcome,

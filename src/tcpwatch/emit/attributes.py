@@ -6,13 +6,14 @@ What is unknown is left out, never 0.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any, Final
 
 from tcpwatch import names
 from tcpwatch.core.marks import Accepted, Closing
 from tcpwatch.core.record import ConnectionRecord
+from tcpwatch.emit.groups import Group, Grouped, floats, fresh, repeated, texts
 from tcpwatch.emit.redaction import LONGEST, split_target
 from tcpwatch.hub.loop import Listener
 from tcpwatch.settings import Settings
@@ -51,53 +52,81 @@ def connection_name(listener: Listener) -> str:
     return names.SPAN_UNIX if listener.transport == "unix" else names.SPAN_TCP
 
 
-def connection_attributes(record: ConnectionRecord, listener: Listener) -> Attributes:
+def connection_attributes(record: ConnectionRecord, listener: Listener) -> Grouped:
     """Return the attributes of a connection span, all but those on its blocker."""
     accepted = record.accepted
-    found = dict(_of_listener(listener))
-    _put_address(found, names.NETWORK_PEER_ADDRESS, names.NETWORK_PEER_PORT, accepted.peer)
-    _put_address(found, names.NETWORK_LOCAL_ADDRESS, names.NETWORK_LOCAL_PORT, accepted.local)
-    found[names.CONNECTION_OUTCOME] = record.outcome
-    found[names.CONNECTION_REQUESTS] = record.requests
-    found[names.CONNECTION_ID] = accepted.cookie
-    found[names.DISPATCH_KIND] = record.dispatch
-    found[names.ACCEPT_QUEUE_DEPTH] = accepted.depth
-    found[names.ACCEPT_QUEUE_LIMIT] = accepted.limit
-    found[names.ERROR_TYPE] = record.error
-    if record.intervals_dropped:
-        found[names.PHASE_DROPPED] = record.intervals_dropped
-    found.update(phase_attributes(record.phases))
+    peer, peer_port = accepted.peer or _NOWHERE
+    local, local_port = accepted.local or _NOWHERE
+    found = Grouped(
+        [
+            _of_listener(listener),
+            (_ENDS, (peer, local, local_port)),
+            (_ONLY_ONCE, (peer_port, accepted.cookie)),
+            (
+                _STORY,
+                (
+                    *(record.outcome, record.error, record.dispatch, record.requests),
+                    *(record.intervals_dropped or None, accepted.depth, accepted.limit),
+                ),
+            ),
+        ]
+    )
+    found.extend(phase_attributes(record.phases))
     _put_tcp(found, accepted, record.closing)
     if record.tls is not None and record.tls.version is not None:
         protocol, _, version = record.tls.version.partition("v")
-        found[names.TLS_PROTOCOL_NAME] = protocol.lower()
-        found[names.TLS_PROTOCOL_VERSION] = version
-        found[names.TLS_CIPHER] = record.tls.cipher
-        found[names.TLS_RESUMED] = record.tls.resumed
-    return {name: value for name, value in found.items() if value is not None}
+        found.add(_TLS, protocol.lower(), version, record.tls.cipher, record.tls.resumed)
+    return found
+
+
+_NOWHERE: Final = (None, None)
+_ENDS: Final = repeated(
+    names.NETWORK_PEER_ADDRESS, names.NETWORK_LOCAL_ADDRESS, names.NETWORK_LOCAL_PORT
+)
+_ONLY_ONCE: Final = fresh(names.NETWORK_PEER_PORT, names.CONNECTION_ID)
+_STORY: Final = repeated(
+    *(names.CONNECTION_OUTCOME, names.ERROR_TYPE, names.DISPATCH_KIND, names.CONNECTION_REQUESTS),
+    *(names.PHASE_DROPPED, names.ACCEPT_QUEUE_DEPTH, names.ACCEPT_QUEUE_LIMIT),
+)
+_TLS: Final = repeated(
+    *(names.TLS_PROTOCOL_NAME, names.TLS_PROTOCOL_VERSION, names.TLS_CIPHER, names.TLS_RESUMED)
+)
+KEPT: Final = repeated(names.KEPT_REASON)
+"""Why a connection is exported that was not sampled."""
+
+BLAMED: Final = fresh(
+    *(names.BLOCKED_BY_ACTIVITY, names.BLOCKED_BY_DURATION, names.BLOCKED_BY_COUNT),
+    names.BLOCKED_BY_CONNECTION_ID,
+)
+"""On a connection's blocker."""
 
 
 @functools.lru_cache(64)
-def _of_listener(listener: Listener) -> Attributes:
-    return {**listener_attributes(listener), names.SERVER_CLASS: listener.server_class}
+def _of_listener(listener: Listener) -> tuple[Group, tuple[Any, ...]]:
+    found = {**listener_attributes(listener), names.SERVER_CLASS: listener.server_class}
+    return repeated(*found), tuple(found.values())
 
 
-def phase_attributes(phases: Mapping[str, int]) -> Attributes:
+def phase_attributes(phases: Mapping[str, int]) -> Grouped:
     """Return nanoseconds by phase as `tcpwatch.phase.<phase>` in seconds."""
-    return {_PHASES[phase]: spent / 1e9 for phase, spent in phases.items()}
+    seconds = tuple([spent / 1e9 for spent in phases.values()])
+    return Grouped([(_phases(*phases), seconds)])
 
 
-_PHASES: Final = {phase: names.PHASE_PREFIX + phase for phase in names.PHASES}
+@functools.lru_cache(256)
+def _phases(*phases: str) -> Group:
+    return floats(*(names.PHASE_PREFIX + phase for phase in phases))
 
 
-def _put_tcp(found: Attributes, accepted: Accepted, closing: Closing) -> None:
-    found[names.TCP_SYNACK_RETRANSMITS] = accepted.synack_retransmits
-    if accepted.handshake_rtt_us is not None:
-        found[names.TCP_HANDSHAKE_RTT] = accepted.handshake_rtt_us / 1e6
-    found.update(zip(_COUNTED, _counts(closing), strict=True))
-    for name, micros in zip(_TIMED, _micros(closing), strict=True):
-        if micros is not None:
-            found[name] = micros / 1e6
+def _put_tcp(found: Grouped, accepted: Accepted, closing: Closing) -> None:
+    found.add(_TCP, accepted.synack_retransmits, *_counts(closing))
+    micros = (accepted.handshake_rtt_us, *_micros(closing))
+    timed = _TIMED
+    if None in micros:
+        timed = floats(
+            *(name for name, each in zip(_TIMED.names, micros, strict=True) if each is not None)
+        )
+    found.add(timed, *[each / 1e6 for each in micros if each is not None])
 
 
 _TIMES: Final = (
@@ -115,56 +144,73 @@ _COUNTS: Final = (
     ("bytes_acked", names.TCP_BYTES_ACKED),
     ("bytes_unacked", names.TCP_BYTES_UNACKED),
 )
-_TIMED, _COUNTED = [name for _, name in _TIMES], [name for _, name in _COUNTS]
+_TCP: Final = repeated(names.TCP_SYNACK_RETRANSMITS, *(name for _, name in _COUNTS))
+_TIMED: Final = floats(names.TCP_HANDSHAKE_RTT, *(name for _, name in _TIMES))
 _micros: Final = itemgetter(*(Closing._fields.index(field) for field, _ in _TIMES))
 _counts: Final = itemgetter(*(Closing._fields.index(field) for field, _ in _COUNTS))
 
 
-def request_attributes(request: Any, accepted: Accepted, settings: Settings) -> Attributes:
+def request_attributes(
+    request: Any, accepted: Accepted, settings: Settings, sequence: int | None = None
+) -> Grouped:
     """Return what is known when a request's head was read; `request` is Exchange or Exchanged.
 
-    A refused request has no headers, so it has neither host nor user agent here.
+    It is the connection's request of the number `sequence`. A refused request has no headers, so
+    it has neither host nor user agent here.
     """
-    found: Attributes = {
-        names.HTTP_REQUEST_METHOD: known_method(request.method),
-        names.URL_SCHEME: request.scheme,
-    }
-    if request.method is not None and request.method not in METHODS:
-        found[names.HTTP_REQUEST_METHOD_ORIGINAL] = request.method[:LONGEST]
+    method, original, version, agent = request.method, None, None, request.user_agent
+    if method is not None and method not in METHODS:
+        original = method[:LONGEST]
+    path = query = None
     if request.target is not None:
         path, query = split_target(request.target)
-        _put(found, names.URL_PATH, path)
-        if query and settings.url_query:
-            found[names.URL_QUERY] = query
+        if not settings.url_query:
+            query = None
     if request.version and request.version.startswith("HTTP/"):
-        found[names.NETWORK_PROTOCOL_VERSION] = request.version[5:LONGEST]
-    _put_address(found, names.NETWORK_PEER_ADDRESS, names.NETWORK_PEER_PORT, accepted.peer)
+        version = request.version[5:LONGEST]
+    peer, peer_port = accepted.peer or _NOWHERE
+    client = None
     if settings.peer_address:
-        forwarded = _first(request.forwarded_for)
-        _put(found, names.CLIENT_ADDRESS, forwarded or (accepted.peer and accepted.peer[0]))
+        client = _first(request.forwarded_for) or peer
     host, port = split_host(_first(request.forwarded_host) or _first(request.host))
-    _put(found, names.SERVER_ADDRESS, host)
-    if host is not None:
-        _put(found, names.SERVER_PORT, port or (443 if request.scheme == "https" else 80))
-    _put(found, names.USER_AGENT_ORIGINAL, request.user_agent and request.user_agent[:LONGEST])
-    _put(found, names.CONNECTION_ID, accepted.cookie)
-    return found
+    if host is not None and not port:
+        port = 443 if request.scheme == "https" else 80
+    return Grouped(
+        [
+            (_ASKED, (known_method(method), request.scheme, port)),
+            (_SAID, (original, version, peer, client, host, agent and agent[:LONGEST])),
+            (_THIS_ONE, (path, query or None, peer_port, accepted.cookie, sequence)),
+        ]
+    )
 
 
-def response_attributes(request: Any) -> Attributes:
+_ASKED: Final = repeated(names.HTTP_REQUEST_METHOD, names.URL_SCHEME, names.SERVER_PORT)
+_SAID: Final = texts(
+    *(names.HTTP_REQUEST_METHOD_ORIGINAL, names.NETWORK_PROTOCOL_VERSION),
+    *(names.NETWORK_PEER_ADDRESS, names.CLIENT_ADDRESS, names.SERVER_ADDRESS),
+    names.USER_AGENT_ORIGINAL,
+)
+_THIS_ONE: Final = fresh(
+    *(names.URL_PATH, names.URL_QUERY, names.NETWORK_PEER_PORT, names.CONNECTION_ID),
+    names.REQUEST_SEQUENCE,
+)
+
+
+def response_attributes(request: Any) -> Grouped:
     """Return what is known when the response is out; `request` is Exchange or Exchanged."""
-    found: Attributes = {}
-    _put(found, names.HTTP_RESPONSE_STATUS_CODE, request.status)
-    _put(found, names.HTTP_ROUTE, request.route)
-    if request.view is not None:
-        found.update(zip(_VIEW, request.view, strict=True))
-    _put(found, names.ERROR_TYPE, error_type(request))
+    answered = (request.status, request.route, error_type(request), *(request.view or _NO_VIEW))
+    found = Grouped([(_ANSWERED, answered)])
     if request.body_wait_ns:
-        found[names.REQUEST_BODY_WAIT] = request.body_wait_ns / 1e9
+        found.add(_BODY_WAIT, request.body_wait_ns / 1e9)
     return found
 
 
-_VIEW: Final = (names.CODE_FUNCTION_NAME, names.CODE_FILE_PATH, names.CODE_LINE_NUMBER)
+_NO_VIEW: Final = (None, None, None)
+_ANSWERED: Final = repeated(
+    *(names.HTTP_RESPONSE_STATUS_CODE, names.HTTP_ROUTE, names.ERROR_TYPE),
+    *(names.CODE_FUNCTION_NAME, names.CODE_FILE_PATH, names.CODE_LINE_NUMBER),
+)
+_BODY_WAIT: Final = floats(names.REQUEST_BODY_WAIT)
 
 
 def error_type(request: Any) -> str | None:
@@ -226,12 +272,3 @@ def _first(values: str | None) -> str | None:
 def _put(found: Attributes, name: str, value: object | None) -> None:
     if value is not None:
         found[name] = value
-
-
-def _put_address(
-    found: Attributes, name: str, port_name: str, address: Iterable[Any] | None
-) -> None:
-    if address is not None:
-        host, port = address
-        found[name] = host
-        _put(found, port_name, port)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from operator import itemgetter
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from itertools import repeat
 from time import time_ns
 from typing import Any, Final, NamedTuple
 
@@ -22,8 +23,11 @@ from opentelemetry.sdk.metrics.export import (
     Metric,
 )
 
-Noted = tuple[int, tuple[int, int], int]
-"""A value of a sampled span: value, (trace id, span id), wall clock (ns)."""
+Origin = tuple[int, int]
+"""The trace and span that a value belongs to; zeros if to none that is exported."""
+
+Noted = tuple[int, Origin, int]
+"""A value, whose it is, and the wall clock (ns)."""
 
 LARGEST: Final = 256
 """So many values of a series wait at most, in a process that nobody collects from."""
@@ -34,14 +38,14 @@ MOST_SERIES: Final = 2000
 OVERFLOW: Final = {"otel.metric.overflow": True}
 
 
-_value_of: Final[Callable[[Noted], int]] = itemgetter(0)
-
-
 class Series(NamedTuple):
-    """Where the values of one set of attributes go; sampled ones may become exemplars."""
+    """Where the values of one set of attributes go; those of spans may become exemplars.
 
-    record: Callable[[Iterable[int]], None]
-    record_sampled: Callable[[Iterable[Noted]], None]
+    `record_of_spans` also wants each value's origin and time, two lists as long as its first.
+    """
+
+    record: Callable[[Sequence[int]], None]
+    record_of_spans: Callable[[Sequence[int], Sequence[Origin], Sequence[int]], None]
 
 
 class Sorted(NamedTuple):
@@ -99,19 +103,20 @@ class Point:
 class Waiting:
     """The values of one set of attributes that no reader has seen yet, and what each has seen."""
 
-    __slots__ = ("attributes", "points", "sampled", "values")
+    __slots__ = ("attributes", "exemplars", "points", "values")
 
     def __init__(self, attributes: dict[str, Any]) -> None:
         self.attributes = attributes
         self.values: list[int] = []
-        self.sampled: list[Noted] = []
+        self.exemplars: dict[int, Noted] = {}
+        """The last value of each bucket that belongs to a span."""
         self.points: dict[Hashable, Point] = {}
 
-    def take(self) -> tuple[list[int], list[Noted]]:
-        """Take away what has come so far; others may add to it all the while."""
-        values, sampled = self.values[:], self.sampled[:]
-        del self.values[: len(values)], self.sampled[: len(sampled)]
-        return values, sampled
+    def take(self) -> list[int]:
+        """Take away the values that have come; others may add to them all the while."""
+        values = self.values[:]
+        del self.values[: len(values)]
+        return values
 
 
 class Distribution:
@@ -138,18 +143,35 @@ class Distribution:
             if key not in self._waiting and len(self._waiting) >= MOST_SERIES:
                 attributes, key = dict(OVERFLOW), "overflow"
             waiting = self._waiting.setdefault(key, Waiting(attributes))
-        return Series(waiting.values.extend, waiting.sampled.extend)
+        return Series(waiting.values.extend, partial(self._record_of_spans, waiting))
+
+    def _record_of_spans(
+        self,
+        waiting: Waiting,
+        values: Sequence[int],
+        origins: Sequence[Origin],
+        times: Sequence[int],
+    ) -> None:
+        buckets = map(bisect_left, repeat(self._edges), values)
+        last_of_each = {
+            bucket: index
+            for index, (bucket, (_, span_id)) in enumerate(zip(buckets, origins, strict=True))
+            if span_id
+        }
+        with self._lock:
+            waiting.values.extend(values)
+            for bucket, index in last_of_each.items():
+                waiting.exemplars[bucket] = values[index], origins[index], times[index]
 
     def tidy(self, readers: Sequence[Hashable]) -> None:
         """Sort what waits in long series; call it now and then."""
         for waiting in list(self._waiting.values()):
-            if len(waiting.values) + len(waiting.sampled) > LARGEST:
+            if len(waiting.values) > LARGEST:
                 with self._lock:
                     self._sort(waiting, readers)
 
     def _sort(self, waiting: Waiting, readers: Sequence[Hashable]) -> None:
-        values, sampled = waiting.take()
-        values.extend(map(_value_of, sampled))
+        values = waiting.take()
         if not values:
             return
         values.sort()
@@ -157,25 +179,14 @@ class Distribution:
         counts = [
             upto - before for before, upto in zip((0, *edges), (*edges, len(values)), strict=True)
         ]
-        found = Sorted(values, counts, self._exemplars(sampled, counts))
+        found = Sorted(values, counts, waiting.exemplars)
+        waiting.exemplars = {}
         for reader in readers:
             point = waiting.points.get(reader)
             if point is None:
                 start = self._read_ns.get(reader, self._began_ns)
                 point = waiting.points[reader] = Point(len(counts), start)
             point.add(found)
-
-    def _exemplars(self, sampled: list[Noted], counts: Sequence[int]) -> dict[int, Noted]:
-        """Return the last value of each bucket that belongs to a span."""
-        found: dict[int, Noted] = {}
-        filled = len(counts) - counts.count(0)
-        for noted in reversed(sampled):
-            value, (_, span_id), _ = noted
-            if span_id:
-                found.setdefault(bisect_left(self._edges, value), noted)
-                if len(found) == filled:
-                    break
-        return found
 
     def collect(
         self, reader: Hashable, readers: Sequence[Hashable], temporality: AggregationTemporality

@@ -21,9 +21,10 @@ INTERNAL: Final = 1
 SERVER: Final = 2
 """SpanKind, as the protocol counts."""
 
+ATTRIBUTES: Final = 9
+"""The number of a span's attributes."""
+
 _CACHED: Final = 2048
-_SHORT: Final = 128
-"""Characters of a text that is worth remembering: a client may send what it likes."""
 
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 
@@ -31,7 +32,6 @@ _double: Final = struct.Struct("<d").pack
 _ids: Final = struct.Struct(">2sQQ2sQ").pack
 _id: Final = struct.Struct(">2sQ").pack
 _times: Final = struct.Struct("<BQBQ").pack
-_moment: Final = struct.Struct("<Q").pack
 _LOW: Final = (1 << 64) - 1
 
 _TRACE_ID, _SPAN_ID, _PARENT_ID = b"\x0a\x10", b"\x12\x08", b"\x22\x08"
@@ -44,15 +44,23 @@ Ids = tuple[int, int]
 """Trace id and span id."""
 
 
-@lru_cache(_CACHED)
 def varint(value: int) -> bytes:
     """Return an integer of at least 0 as a varint."""
+    if value <= 0x7F:
+        return _ONE_BYTE[value]
+    if value <= 0x3FFF:
+        return bytes((value & 0x7F | 0x80, value >> 7))
+    if value <= 0x1FFFFF:
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
     found = bytearray()
     while value > 0x7F:
         found.append(value & 0x7F | 0x80)
         value >>= 7
     found.append(value)
     return bytes(found)
+
+
+_ONE_BYTE: Final = [bytes((value,)) for value in range(0x80)]
 
 
 def field(number: int, content: bytes) -> bytes:
@@ -72,28 +80,26 @@ def _attribute(tag: int, key: str, value: bytes) -> bytes:
     return field(tag, field(1, key.encode()) + field(2, value))
 
 
-def _text_attribute(tag: int, key: str, value: str) -> bytes:
-    return _attribute(tag, key, field(1, value.encode()))
+@lru_cache(_CACHED)
+def _before(tag: int, key: str, mark: bytes, size: int) -> bytes:
+    """Return an attribute without the last `size` bytes, which follow `mark` in its AnyValue."""
+    return _attribute(tag, key, mark + bytes(size))[: -size or None]
 
 
-_remembered_text = lru_cache(_CACHED)(_text_attribute)
+@lru_cache(_CACHED)
+def _before_text(tag: int, key: str, size: int) -> bytes:
+    return _before(tag, key, b"\x0a" + varint(size), size)
 
 
-def _int_value(value: int) -> bytes:
+def before_double(tag: int, key: str) -> bytes:
+    """Return all of an attribute but the last eight bytes, which are the double's."""
+    return _before(tag, key, b"\x21", 8)
+
+
+def _int(value: int) -> bytes:
     if not _INT64_MIN <= value <= _INT64_MAX:
         raise ValueError(f"{value} is more than 64 bits, which an attribute cannot carry")
-    return b"\x18" + varint(value & _LOW)
-
-
-@lru_cache(_CACHED)
-def _int_attribute(tag: int, key: str, value: int) -> bytes:
-    return _attribute(tag, key, _int_value(value))
-
-
-@lru_cache(_CACHED)
-def _before_double(tag: int, key: str) -> bytes:
-    """Return all of an attribute but the last eight bytes."""
-    return _attribute(tag, key, b"\x21" + bytes(8))[:-8]
+    return varint(value & _LOW)
 
 
 def _value(value: Any) -> bytes:
@@ -105,7 +111,7 @@ def _value(value: Any) -> bytes:
     if isinstance(value, str):
         return field(1, value.encode())
     if isinstance(value, int):
-        return _int_value(value)
+        return b"\x18" + _int(value)
     if isinstance(value, float):
         return b"\x21" + _double(value)
     if isinstance(value, bytes):
@@ -117,24 +123,23 @@ def _value(value: Any) -> bytes:
     raise TypeError(f"an attribute cannot carry a {type(value).__name__}")
 
 
+def attribute(key: str, value: Any, tag: int) -> bytes:
+    """Return an attribute as a KeyValue field of the number `tag`."""
+    kind = type(value)
+    if kind is str:
+        text: bytes = value.encode()
+        return _before_text(tag, key, len(text)) + text
+    if kind is int:
+        number = _int(value)
+        return _before(tag, key, b"\x18", len(number)) + number
+    if kind is float:
+        return before_double(tag, key) + _double(value)
+    return _attribute(tag, key, _value(value))
+
+
 def attributes(values: Mapping[str, Any], tag: int) -> bytes:
     """Return attributes as repeated KeyValue fields of the number `tag`."""
-    found: list[bytes] = []
-    add = found.append
-    for key, value in values.items():
-        kind = type(value)
-        if kind is float:
-            add(_before_double(tag, key) + _double(value))
-        elif kind is str:
-            if len(value) < _SHORT:
-                add(_remembered_text(tag, key, value))
-            else:
-                add(_text_attribute(tag, key, value))
-        elif kind is int:
-            add(_int_attribute(tag, key, value))
-        else:
-            add(_attribute(tag, key, _value(value)))
-    return b"".join(found)
+    return b"".join([attribute(key, value, tag) for key, value in values.items()])
 
 
 @lru_cache(_CACHED)
@@ -159,13 +164,6 @@ def link(ids: Ids, is_remote: bool = False, found: Mapping[str, Any] | None = No
     )
 
 
-def event(name: str, at_ns: int, found: Mapping[str, Any], dropped: int) -> bytes:
-    """Return an event as a field of its span."""
-    content = b"\x09" + _moment(at_ns) if at_ns else b""
-    content += _optional(2, name) + attributes(found, 3)
-    return field(11, content + _count(4, dropped))
-
-
 def status(code: int, message: str | None = None) -> bytes:
     """Return a status as a field of its span; `code` is 0 (unset), 1 (ok) or 2 (error)."""
     return field(15, _optional(2, message) + _count(3, code))
@@ -182,23 +180,22 @@ def span(
     name: str,
     kind: int,
     times: tuple[int, int],
-    found: Mapping[str, Any],
+    attributes: bytes,
     links: bytes = b"",
     status: bytes = UNSET,
-    events: bytes = b"",
-    dropped: tuple[int, int, int] | None = None,
+    dropped: tuple[int, int] | None = None,
 ) -> bytes:
     """Return a span as a field of its ScopeSpans.
 
     `parent` is a span id (0: none) and whether it is remote, `kind` the protocol's number, `times`
-    are wall-clock nanoseconds of more than 0; `links`, `status` and `events` are what the functions
-    of these names return, `dropped` counts attributes, events and links.
+    are wall-clock nanoseconds of more than 0; `attributes` (of the number ATTRIBUTES), `links` and
+    `status` are what the functions of these names return, `dropped` counts attributes and links.
     """
     trace_id, span_id = ids
     parent_id, is_remote = parent
-    no_attributes = no_events = no_links = b""
+    no_attributes = no_links = b""
     if dropped is not None:
-        no_attributes, no_events, no_links = map(_count, (10, 12, 14), dropped)
+        no_attributes, no_links = map(_count, (10, 14), dropped)
     content = b"".join(
         (
             _ids(_TRACE_ID, trace_id >> 64, trace_id & _LOW, _SPAN_ID, span_id),
@@ -206,10 +203,8 @@ def span(
             _id(_PARENT_ID, parent_id) if parent_id else b"",
             _name(name, kind),
             _times(_START, times[0], _END, times[1]),
-            attributes(found, 9),
+            attributes,
             no_attributes,
-            events,
-            no_events,
             links,
             no_links,
             status,

@@ -6,7 +6,7 @@ a row of numbers is noted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from time import time_ns
 from typing import Any, Final
@@ -22,7 +22,7 @@ from tcpwatch.core.timeline import Timeline
 from tcpwatch.emit import attributes as words
 from tcpwatch.emit.collecting import Collecting
 from tcpwatch.emit.contexts import span_context
-from tcpwatch.emit.distributions import Distribution, Noted, Series
+from tcpwatch.emit.distributions import Distribution, Origin, Series
 from tcpwatch.emit.ledger import MOST_ROWS, Column, Ledger, Row
 from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.output import Blocker
@@ -213,16 +213,18 @@ def _of_the_sdk(meter: Meter, name: str) -> Recorder:
     )
 
     def series(attributes: dict[str, Any]) -> Series:
-        def record(values: Iterable[int]) -> None:
+        def record(values: Sequence[int]) -> None:
             for value in values:
                 instrument.record(value / scale, attributes)
 
-        def record_sampled(noted: Iterable[Noted]) -> None:
-            for value, (trace_id, span_id), _ in noted:
+        def record_of_spans(
+            values: Sequence[int], origins: Sequence[Origin], times: Sequence[int]
+        ) -> None:
+            for value, (trace_id, span_id) in zip(values, origins, strict=True):
                 span = trace.NonRecordingSpan(span_context(trace_id, span_id, 1))
                 context = trace.set_span_in_context(span, Context())
                 instrument.record(value / scale, attributes, context)
 
-        return Series(record, record_sampled)
+        return Series(record, record_of_spans)
 
     return series

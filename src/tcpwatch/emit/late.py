@@ -19,7 +19,11 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from tcpwatch import names
 from tcpwatch.emit import encoding
 from tcpwatch.emit.contexts import SAMPLED, State, span_context
+from tcpwatch.emit.groups import Grouped
 from tcpwatch.emit.version import VERSION
+
+OURS_AT_MOST: Final = 100
+"""No span of ours has more attributes; by default the SDK's limit is 128."""
 
 INTERNAL: Final = SpanKind.INTERNAL
 SERVER: Final = SpanKind.SERVER
@@ -77,10 +81,15 @@ class Home:
         self.resource, self.limits = resource, limits
         self._scope = InstrumentationScope(names.SCOPE, VERSION, names.SCHEMA_URL)
         self._envelope: encoding.Envelope | None = None
-        self._has_value_limit = limits.max_span_attribute_length is not None
-        most = limits.max_span_attributes
-        self._most = most if most is not None else 1 << 31
-        self._has_link_limit = limits.max_links is not None and limits.max_links < 8
+        lengths, most, links = (
+            limits.max_span_attribute_length,
+            limits.max_span_attributes,
+            limits.max_links,
+        )
+        self._most = most if most is not None and most < OURS_AT_MOST else None
+        self._has_link_limit = links is not None and links < 8
+        self._has_value_limit = lengths is not None
+        self._has_limits = self._has_value_limit or self._has_link_limit or self._most is not None
 
     @property
     def envelope(self) -> encoding.Envelope:
@@ -95,9 +104,9 @@ class Home:
 
     def limits_anything(self, span: FinishedSpan) -> bool:
         """Say whether anything of a span may be more than the provider's limits."""
-        return (
+        return self._has_limits and (
             self._has_value_limit
-            or len(span.attributes) > self._most
+            or (self._most is not None and len(span.attributes) > self._most)
             or bool(span.links and self._has_link_limit)
         )
 
@@ -136,7 +145,7 @@ class Home:
             bounded = self.bounded(span)
             found, links = dict(bounded), list(links)[-(self.limits.max_links or 0) :]
             links = links if self.limits.max_links != 0 else ()
-            dropped = (bounded.dropped, 0, len(span.links) - len(links))
+            dropped = (bounded.dropped, len(span.links) - len(links))
         try:
             return encoding.span(
                 span.ids,
@@ -145,7 +154,7 @@ class Home:
                 span.name,
                 encoding.SERVER if span.kind is SERVER else encoding.INTERNAL,
                 span.times,
-                found,
+                _encoded(found),
                 b"".join(map(encoding.link, links)) if links else b"",
                 encoding.ERROR if span.failed else encoding.UNSET,
                 dropped=dropped,
@@ -153,6 +162,12 @@ class Home:
         except (ValueError, TypeError):
             # The stock encoder says what it makes of a value that protobuf cannot carry.
             return None
+
+
+def _encoded(found: Mapping[str, Any]) -> bytes:
+    if type(found) is Grouped:
+        return found.encoded()
+    return encoding.attributes(found, encoding.ATTRIBUTES)
 
 
 class LateSpan(ReadableSpan):

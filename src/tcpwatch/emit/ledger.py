@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 from operator import sub
 from typing import Any, Final, NamedTuple
 
-from tcpwatch.emit.distributions import Series
+from tcpwatch.emit.distributions import Origin, Series
 
 MOST_ROWS: Final = 256
 """So many rows of a page wait at most, in a process that nobody collects from."""
@@ -21,9 +21,6 @@ MOST_PAGES: Final = 1024
 
 Row = list[Any]
 """The times of a leg, and after them what else is to be recorded of it."""
-
-Origin = tuple[int, int]
-"""The trace and span that a value belongs to; zeros if to none that is exported."""
 
 SampledRow = tuple[Row, tuple[Origin, ...], int]
 """A row whose values may become exemplars; the origins of its connection and of each of its
@@ -63,9 +60,7 @@ class Page:
             rows, origins, walls = (list(parts) for parts in zip(*sampled, strict=True))
             whose = list(zip(*origins, strict=True))
             for column, values in zip(self.columns, self._values(rows), strict=True):
-                column.series.record_sampled(
-                    list(zip(values, whose[column.origin], walls, strict=True))
-                )
+                column.series.record_of_spans(values, whose[column.origin], walls)
 
     def _values(self, rows: list[Row]) -> list[list[int]]:
         found = list(zip(*rows, strict=True))

@@ -59,7 +59,7 @@ def split_target(target: str) -> tuple[str | None, str]:
     credentials of a user are left out; of the absolute one, all that is not its path.
     """
     path, _, query = target[:READ].partition("?")
-    query = redact(query)[:LONGEST]
+    query = query and redact(query)[:LONGEST]
     if path.startswith("/"):
         return redact_path(path)[:LONGEST], query
     if "://" not in path:

@@ -154,7 +154,7 @@ def _finish(
     connection: Connection, exchange: Exchange, span: trace.Span, end: int, wall: int
 ) -> None:
     found = words.response_attributes(exchange)
-    found.update(words.phase_attributes(_phases(connection, exchange, end)))
+    found.extend(words.phase_attributes(_phases(connection, exchange, end)))
     span.set_attributes(found)
     if words.error_type(exchange) is not None:
         span.set_status(StatusCode.ERROR)

@@ -15,6 +15,7 @@ from tcpwatch.core.record import ConnectionRecord, RequestRecord
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.emit import attributes as words
 from tcpwatch.emit.contexts import SAMPLED
+from tcpwatch.emit.groups import Grouped
 from tcpwatch.emit.keep import Keeper
 from tcpwatch.emit.late import FinishedSpan
 from tcpwatch.emit.starting import CHILDREN_OF_CONNECTION
@@ -68,7 +69,7 @@ class Spans:
             return False
         if not self._is_wanted(connection):
             return False
-        record = connection.record()
+        record = connection.record(self._shortest_ns)
         listener, accepted = loop.listener, record.accepted
         found = words.connection_attributes(record, listener)
         if not self._is_sampled(record, found):
@@ -76,7 +77,7 @@ class Spans:
             if reason is None:
                 return False
             loop.kept[reason] += 1
-            found[names.KEPT_REASON] = reason
+            found.add(words.KEPT, reason)
             for request in unsampled:
                 self._emit_request(request, accepted, connection)
         links = self._blame(record, found, blocker)
@@ -107,11 +108,11 @@ class Spans:
         span: Span,
         record: ConnectionRecord,
         listener: Listener,
-        found: dict[str, Any],
+        found: Grouped,
     ) -> None:
         """End a connection span that was opened by the API."""
         wall = record.accepted.wall_ns - record.accepted_ns
-        span.set_attributes(found)
+        span.set_attributes(dict(found))
         if record.outcome in _ERRORS:
             span.set_status(StatusCode.ERROR)
         context = span.get_span_context()
@@ -123,7 +124,7 @@ class Spans:
         decided_not = self._tracing.sdk is not None and connection.flags is not None
         return not decided_not or connection.sampled or self._keeper.may_keep(connection)
 
-    def _is_sampled(self, record: ConnectionRecord, found: dict[str, Any]) -> bool:
+    def _is_sampled(self, record: ConnectionRecord, found: Grouped) -> bool:
         if record.sampled or self._tracing.sdk is None:
             return True
         if record.flags is not None:
@@ -134,31 +135,23 @@ class Spans:
         return decision.decision is Decision.RECORD_AND_SAMPLE
 
     def _blame(
-        self, record: ConnectionRecord, found: dict[str, Any], blocker: Blocker | None
+        self, record: ConnectionRecord, found: Grouped, blocker: Blocker | None
     ) -> list[tuple[int, int]]:
         """Add who is to blame for a wait; return a link to its span, if it has one."""
         blame = record.blame
         if blame is None:
             return []
-        found[names.BLOCKED_BY_ACTIVITY] = blame.activity
-        found[names.BLOCKED_BY_DURATION] = blame.seconds
-        found[names.BLOCKED_BY_COUNT] = blame.count
-        if blocker is None:
-            return []
-        if blocker.accepted.cookie is not None:
-            found[names.BLOCKED_BY_CONNECTION_ID] = blocker.accepted.cookie
-        if not blocker.exported:
+        cookie = blocker.accepted.cookie if blocker is not None else None
+        found.add(words.BLAMED, blame.activity, blame.seconds, blame.count, cookie)
+        if blocker is None or not blocker.exported:
             return []
         return [(blocker.accepted.trace_id, blocker.accepted.span_id)]
 
     def _emit_phases(
         self, record: ConnectionRecord, listener: Listener, parent: tuple[int, int], wall: int
     ) -> None:
-        shortest, state = self._shortest_ns, record.trace_state
-        trace_id, parent_id = parent
+        state, (trace_id, parent_id) = record.trace_state, parent
         for phase, start_ns, end_ns, _ in record.intervals:
-            if end_ns - start_ns < shortest:
-                continue
             self._tracing.emit(
                 FinishedSpan(
                     phase,
@@ -188,13 +181,9 @@ class Spans:
         self, request: RequestRecord, accepted: Accepted, connection: Timeline
     ) -> None:
         exchanged = request.exchanged
-        found = words.request_attributes(exchanged, accepted, self._settings)
-        found[names.REQUEST_SEQUENCE] = request.sequence
-        found.update(words.response_attributes(exchanged))
-        phases = connection.before_requests() if request.sequence == 1 else {}
-        phases.update(request.phases)
-        phases.pop(names.DRAIN, None)
-        found.update(words.phase_attributes(phases))
+        found = words.request_attributes(exchanged, accepted, self._settings, request.sequence)
+        found.extend(words.response_attributes(exchanged))
+        found.extend(words.phase_attributes(connection.phases_of(request)))
         parent = exchanged.parent_span_id, exchanged.parent_is_remote
         alone = not exchanged.parent_span_id or exchanged.parent_is_remote
         self._tracing.emit(

@@ -59,7 +59,7 @@ class Starter:
             connection.decided(int(sampled), ())
         if not sampled:
             return Carried(ids)
-        ids = ids._replace(flags=ids.flags | SAMPLED)
+        ids = Ids(*ids[:4], ids.flags | SAMPLED, ids.trace_state)
         return RequestSpan(ids, partial(self._become, connection, exchange, context, ids))
 
     def _ids(self, connection: Connection, exchange: Exchange, remote: SpanContext | None) -> Ids:
@@ -89,9 +89,8 @@ class Starter:
         return self._tracing.foreseen.says(parent, trace_id)
 
     def _attributes(self, connection: Connection, exchange: Exchange) -> dict[str, Any]:
-        found = words.request_attributes(exchange, connection.accepted, self._settings)
-        found[names.REQUEST_SEQUENCE] = exchange.sequence
-        return found
+        accepted, sequence = connection.accepted, exchange.sequence
+        return dict(words.request_attributes(exchange, accepted, self._settings, sequence))
 
     def _decide(
         self, connection: Connection, exchange: Exchange, found: dict[str, Any]

@@ -33,8 +33,8 @@ _HISTORY = 8192
 _SWEEP_NS = 5_000_000_000
 TICK = 0.1
 
-_SLICE = 8
-"""After so many messages (about 0.1 ms) others may have the GIL."""
+_SLICE = 32
+"""After so many messages (half a millisecond, two with traces) others may have the GIL."""
 
 
 class Acquaintance(NamedTuple):
