@@ -95,9 +95,7 @@ def test_a_late_span_looks_like_any_other(span: FinishedSpan) -> None:
 def test_a_span_of_which_only_its_message_is_kept_looks_like_any_other(span: FinishedSpan) -> None:
     """A queue keeps no more of it, and whoever looks at it nevertheless finds everything."""
     home = Home(RESOURCE, SpanLimits())
-    late, real = LateSpan(span, home, encode=True), home.readable(span)
-
-    late.shrink()
+    late, real = LateSpan(span, home, encode=True, alone=True), home.readable(span)
 
     assert "finished" not in vars(late)
     assert late.to_json() == real.to_json()
@@ -113,8 +111,6 @@ def test_a_span_of_which_only_its_message_is_kept_looks_like_any_other(span: Fin
 def test_a_span_beyond_the_limits_is_kept_whole(span: FinishedSpan) -> None:
     """Its message does not tell what was left out of it."""
     limits = SpanLimits(max_span_attributes=2, max_span_attribute_length=3, max_links=1)
-    late = LateSpan(span, Home(RESOURCE, limits), encode=True)
-
-    late.shrink()
+    late = LateSpan(span, Home(RESOURCE, limits), encode=True, alone=True)
 
     assert late.finished == span

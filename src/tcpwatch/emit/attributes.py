@@ -100,6 +100,9 @@ BLAMED: Final = fresh(
 )
 """On a connection's blocker."""
 
+PLACE: Final = repeated(names.CODE_FUNCTION_NAME, names.CODE_FILE_PATH, names.CODE_LINE_NUMBER)
+"""Where in the code a phase is spent."""
+
 
 @functools.lru_cache(64)
 def _of_listener(listener: Listener) -> tuple[Group, tuple[Any, ...]]:

@@ -11,7 +11,7 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from itertools import repeat
+from itertools import count, repeat
 from time import time_ns
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +25,8 @@ from opentelemetry.sdk.metrics.export import (
 
 Origin = tuple[int, int]
 """The trace and span that a value belongs to; zeros if to none that is exported."""
+
+_NOBODY: Final = (0, 0)
 
 Noted = tuple[int, Origin, int]
 """A value, whose it is, and the wall clock (ns)."""
@@ -153,15 +155,15 @@ class Distribution:
         times: Sequence[int],
     ) -> None:
         buckets = map(bisect_left, repeat(self._edges), values)
-        last_of_each = {
-            bucket: index
-            for index, (bucket, (_, span_id)) in enumerate(zip(buckets, origins, strict=True))
-            if span_id
-        }
+        if _NOBODY in origins:
+            theirs = zip(buckets, enumerate(origins), strict=True)
+            last_of_each = {bucket: at for bucket, (at, origin) in theirs if origin != _NOBODY}
+        else:
+            last_of_each = dict(zip(buckets, count()))  # one of them never ends
         with self._lock:
             waiting.values.extend(values)
-            for bucket, index in last_of_each.items():
-                waiting.exemplars[bucket] = values[index], origins[index], times[index]
+            for bucket, at in last_of_each.items():
+                waiting.exemplars[bucket] = values[at], origins[at], times[at]
 
     def tidy(self, readers: Sequence[Hashable]) -> None:
         """Sort what waits in long series; call it now and then."""

@@ -30,6 +30,7 @@ _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 
 _double: Final = struct.Struct("<d").pack
 _ids: Final = struct.Struct(">2sQQ2sQ").pack
+_link: Final = struct.Struct(">4sQQ2sQ5s").pack
 _id: Final = struct.Struct(">2sQ").pack
 _times: Final = struct.Struct("<BQBQ").pack
 _LOW: Final = (1 << 64) - 1
@@ -38,7 +39,9 @@ _TRACE_ID, _SPAN_ID, _PARENT_ID = b"\x0a\x10", b"\x12\x08", b"\x22\x08"
 _START, _END = 0x39, 0x41
 _FLAGS, _REMOTE_FLAGS = b"\x85\x01\x00\x01\x00\x00", b"\x85\x01\x00\x03\x00\x00"
 """SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK, without and with SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK."""
-_LINK_FLAGS, _REMOTE_LINK_FLAGS = b"\x35\x00\x01\x00\x00", b"\x35\x00\x03\x00\x00"
+_LINK, _LINK_FLAGS = b"\x6a\x21\x0a\x10", b"\x35\x00\x01\x00\x00"
+"""Field 13 of 33 bytes and its trace id's tag; the mask of a span's flags, as fixed32."""
+
 
 Ids = tuple[int, int]
 """Trace id and span id."""
@@ -153,15 +156,10 @@ def _trace_state(state: tuple[tuple[str, str], ...]) -> bytes:
     return field(3, text.encode()) if text else b""
 
 
-def link(ids: Ids, is_remote: bool = False, found: Mapping[str, Any] | None = None) -> bytes:
-    """Return a link to another span, as a field of the span that has it."""
+def link(ids: Ids) -> bytes:
+    """Return a link to another span of this process, as a field of the span that has it."""
     trace_id, span_id = ids
-    return field(
-        13,
-        _ids(_TRACE_ID, trace_id >> 64, trace_id & _LOW, _SPAN_ID, span_id)
-        + (attributes(found, 4) if found else b"")
-        + (_REMOTE_LINK_FLAGS if is_remote else _LINK_FLAGS),
-    )
+    return _link(_LINK, trace_id >> 64, trace_id & _LOW, _SPAN_ID, span_id, _LINK_FLAGS)
 
 
 def status(code: int, message: str | None = None) -> bytes:

@@ -178,17 +178,18 @@ class LateSpan(ReadableSpan):
 
     finished: FinishedSpan
 
-    def __init__(self, finished: FinishedSpan, home: Home, encode: bool) -> None:
-        self.finished, self.home = finished, home
-        self.encoded = home.encoded(finished) if encode else None
+    def __init__(
+        self, finished: FinishedSpan, home: Home, encode: bool, alone: bool = False
+    ) -> None:
+        """Make it; `alone` if nobody but its exporter looks at it.
 
-    def shrink(self) -> None:
-        """Keep the message alone, a fifth of the size: a queue of these waits for its exporter.
-
-        Of a message whose attributes or links were too many nobody could tell how many they were.
+        Then its message is all that is kept, a fifth of the size: a queue of these waits. Of a
+        message whose attributes or links were too many nobody could tell how many they were.
         """
-        if self.encoded is not None and not self.home.limits_anything(self.finished):
-            del self.finished
+        self.home = home
+        self.encoded = home.encoded(finished) if encode else None
+        if not alone or self.encoded is None or home.limits_anything(finished):
+            self.finished = finished
 
     def __getattr__(self, name: str) -> Any:
         """Make the SDK's private fields; Python asks here for what an object does not have."""

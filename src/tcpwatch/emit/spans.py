@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Final
+from typing import Final
 
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import Span, SpanKind, StatusCode
@@ -33,7 +33,7 @@ class Spans:
     def __init__(self, tracing: Tracing, keeper: Keeper, settings: Settings) -> None:
         self._tracing, self._keeper, self._settings = tracing, keeper, settings
         self._shortest_ns = int(settings.phase_span_min * 1e9)
-        self._known_places: dict[int, dict[str, dict[str, Any]]] = {}
+        self._known_places: dict[int, dict[str, Grouped]] = {}
         self._unsampled: OrderedDict[int, list[RequestRecord]] = OrderedDict()
 
     def take(self, loop: Loop, connection: Timeline, leg: Leg, blocker: Blocker | None) -> bool:
@@ -151,6 +151,7 @@ class Spans:
         self, record: ConnectionRecord, listener: Listener, parent: tuple[int, int], wall: int
     ) -> None:
         state, (trace_id, parent_id) = record.trace_state, parent
+        places = self._places(listener) if record.intervals else {}
         for phase, start_ns, end_ns, _ in record.intervals:
             self._tracing.emit(
                 FinishedSpan(
@@ -158,21 +159,17 @@ class Spans:
                     (trace_id, self._tracing.new_span_id()),
                     (parent_id, False),
                     (wall + start_ns, wall + end_ns),
-                    self._places(listener).get(phase, _NOWHERE),
+                    places.get(phase, _NOWHERE),
                     trace_state=state,
                 )
             )
 
-    def _places(self, listener: Listener) -> dict[str, dict[str, Any]]:
+    def _places(self, listener: Listener) -> dict[str, Grouped]:
         """Return the code.* attributes of each phase."""
         known = self._known_places.get(listener.key)
         if known is None:
             known = self._known_places[listener.key] = {
-                phase: {
-                    names.CODE_FUNCTION_NAME: function,
-                    names.CODE_FILE_PATH: path,
-                    names.CODE_LINE_NUMBER: line,
-                }
+                phase: Grouped([(words.PLACE, (function, path, line))])
                 for phase, function, path, line in listener.code
             }
         return known
@@ -202,5 +199,5 @@ class Spans:
 
 
 _NO_PARENT: Final = (0, False)
-_NOWHERE: Final[dict[str, Any]] = {}
+_NOWHERE: Final = Grouped([])
 """The attributes of a phase that is no Python code."""

@@ -175,10 +175,10 @@ class Tracing:
             home, tracer = self._home, self.sdk
             if home is None or home.resource is not tracer.resource:
                 home = self._home = Home(tracer.resource, tracer._span_limits)
-            late = LateSpan(span, home, self._encodes)
-            if self._queue is not None and late.encoded is not None:
-                late.shrink()
-                self._queue(late)
+            queue = self._queue
+            late = LateSpan(span, home, self._encodes, queue is not None)
+            if queue is not None and late.encoded is not None:
+                queue(late)
             else:
                 tracer.span_processor.on_end(late)
         else:
