@@ -5,7 +5,8 @@ round. Of each server it measures
 
 - CPU time, by the operating system's accounting: of the whole process, its children and its
   helper, per request, with one client: with more, threads that wait for the GIL make a request
-  cost now 450 µs and now 600. The server exports all it holds before the clock is read; what an
+  cost now 450 µs and now 600. All servers get their requests in blocks that go round, because the
+  machine is not always as fast. The server exports all it holds before the clock is read; what an
   export costs that no request precedes (the metrics', once a minute) is taken off;
 - latency, at half of the rate at which the bare server of this kind answers when warm;
 - memory: the peak of the resident size.
@@ -39,9 +40,11 @@ CLIENTS = 4
 """That find out the rate at which a bare server answers."""
 PACED_CLIENTS = 8
 """At half of it: more than are ever busy at once, unless the server stalls."""
-WARM_UP = {THREADED: 60, SINGLE: 60, FORKING: 12, HTTP: 200}
+WARM_UP = {THREADED: 200, SINGLE: 200, FORKING: 12, HTTP: 500}
 FULL = {THREADED: 800, SINGLE: 1000, FORKING: 60, HTTP: 5000}
 """Requests of a round, one after another."""
+BLOCKS_OF = 10
+"""Blocks in which they come: in between, the other servers have theirs."""
 PACED = {THREADED: 1000, SINGLE: 1000, FORKING: 80, HTTP: 3000}
 """Requests of a round at half of it."""
 FLOOD = 8000
@@ -106,32 +109,63 @@ def climb(bench: Bench, kind: str, rate: float, turn: int) -> dict[str, Sample]:
     """Measure all rungs of a kind of server once, beginning with the rung whose turn it is."""
     rungs = rungs_of(kind)
     with ExitStack() as stack:
-        servers = {rung.name: stack.enter_context(bench.server(kind, rung)) for rung in rungs}
-        for server in servers.values():
+        started = {rung.name: stack.enter_context(bench.server(kind, rung)) for rung in rungs}
+        for server in started.values():
             server.ready()
         names = [rungs[(turn + at) % len(rungs)].name for at in range(len(rungs))]
-        return {name: sample(bench, kind, servers[name], rate) for name in names}
+        servers = {name: started[name] for name in names}
+        work = side_by_side(bench, kind, servers)
+        return {
+            name: paced(bench, kind, server, rate, work[name]) for name, server in servers.items()
+        }
 
 
-def sample(bench: Bench, kind: str, server: Server, rate: float) -> Sample:
-    """Measure a server that has just been started."""
-    keep, requests = kind == HTTP, FULL[kind]
-    bench.put(Load(server.port, WARM_UP[kind], 1, keep))
-    before = server.flush()
+@dataclass
+class Work:
+    """What a server did for the requests of a round, block by block; times are a request's."""
+
+    seconds: float = 0.0
+    cpu_us: float = 0.0
+    export_ms: float = 0.0
+
+
+def side_by_side(bench: Bench, kind: str, servers: dict[str, Server]) -> dict[str, Work]:
+    """Put the same requests on each server, in blocks that go round.
+
+    The machine is now fast and now slow, for seconds at a time; a block takes a tenth of one. What
+    a server does while others have their block, it does at its own expense.
+    """
+    keep, block = kind == HTTP, FULL[kind] // BLOCKS_OF
+    work = {name: Work() for name in servers}
+    for server in servers.values():
+        bench.put(Load(server.port, WARM_UP[kind], 1, keep))
+    before = {name: server.flush().whole for name, server in servers.items()}
+    for _ in range(BLOCKS_OF):
+        for name, server in servers.items():
+            took, _ = bench.put(Load(server.port, block, 1, keep))
+            work[name].seconds += took / FULL[kind]
+    for name, server in servers.items():
+        after = server.flush().whole
+        export = server.flush().whole - after
+        work[name].export_ms = export * 1e3
+        work[name].cpu_us = (after - before[name] - export) / FULL[kind] * 1e6
+    return work
+
+
+def paced(bench: Bench, kind: str, server: Server, rate: float, work: Work) -> Sample:
+    """Return the sample of a server, whose latency at a rate is still to be measured."""
     bench.spans()
-    took, _ = bench.put(Load(server.port, requests, 1, keep))
-    after = server.flush()
-    export = server.flush().whole - after.whole
-    spans = bench.spans()
-    _, latencies = bench.put(Load(server.port, PACED[kind], PACED_CLIENTS, keep, rate))
+    load = Load(server.port, PACED[kind], PACED_CLIENTS, kind == HTTP, rate)
+    _, latencies = bench.put(load)
+    server.flush()
     return Sample(
-        cpu_us=(after.whole - before.whole - export) / requests * 1e6,
-        export_ms=export * 1e3,
-        per_second=requests / took,
+        cpu_us=work.cpu_us,
+        export_ms=work.export_ms,
+        per_second=1 / work.seconds,
         p50_ms=percentile(latencies, 50) * 1e3,
         p99_ms=percentile(latencies, 99) * 1e3,
         peak_mb=server.peak(),
-        spans=spans / requests,
+        spans=bench.spans() / PACED[kind],
     )
 
 
