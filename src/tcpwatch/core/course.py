@@ -165,14 +165,12 @@ class Leg(NamedTuple):
         ]
 
 
-def add_up(legs: Sequence[Leg], found: dict[str, int]) -> None:
+def add_up(legs: Iterable[Leg], found: dict[str, int]) -> None:
     """Add the nanoseconds of the legs' phases to those `found` before.
 
     The sum of differences is the difference of sums: legs that took the same course add up fast.
     """
-    runs: Iterable[tuple[Course, Iterable[Leg]]]
-    runs = groupby(legs, _course_of_leg) if len(legs) > 1 else [(leg.course, [leg]) for leg in legs]
-    for course, same in runs:
+    for course, same in groupby(legs, _course_of_leg):
         times, *more = map(_times_of_leg, same)
         if more:
             times = list(map(sum, zip(times, *more, strict=True)))

@@ -24,9 +24,10 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 Origin = tuple[int, int]
-"""The trace and span that a value belongs to; zeros if to none that is exported."""
+"""The trace and span that a value belongs to, or NOBODY."""
 
-_NOBODY: Final = (0, 0)
+NOBODY: Final[Origin] = (0, 0)
+"""Nothing that is exported."""
 
 Noted = tuple[int, Origin, int]
 """A value, whose it is, and the wall clock (ns)."""
@@ -155,9 +156,9 @@ class Distribution:
         times: Sequence[int],
     ) -> None:
         buckets = map(bisect_left, repeat(self._edges), values)
-        if _NOBODY in origins:
+        if NOBODY in origins:
             theirs = zip(buckets, enumerate(origins), strict=True)
-            last_of_each = {bucket: at for bucket, (at, origin) in theirs if origin != _NOBODY}
+            last_of_each = {bucket: at for bucket, (at, origin) in theirs if origin != NOBODY}
         else:
             last_of_each = dict(zip(buckets, count()))  # one of them never ends
         with self._lock:

@@ -22,7 +22,7 @@ from tcpwatch.core.timeline import Timeline
 from tcpwatch.emit import attributes as words
 from tcpwatch.emit.collecting import Collecting
 from tcpwatch.emit.contexts import span_context
-from tcpwatch.emit.distributions import Distribution, Origin, Series
+from tcpwatch.emit.distributions import NOBODY, Distribution, Origin, Series
 from tcpwatch.emit.ledger import MOST_ROWS, Column, Ledger, Row
 from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.output import Blocker
@@ -186,22 +186,17 @@ def _path(ending: Ending | None) -> tuple[int | None, int | None]:
     return read_path(ending[2]) if ending is not None else (None, None)
 
 
-def _origins(
-    connection: Timeline, accepted: Accepted, wanted: bool | None
-) -> tuple[tuple[int, int], ...]:
+def _origins(connection: Timeline, accepted: Accepted, wanted: bool | None) -> tuple[Origin, ...]:
     """Return whose the values of a row are: the connection's, and each of its requests'."""
     return (
         (accepted.trace_id, accepted.span_id),
         *(
             (request.exchanged.trace_id, request.exchanged.span_id)
             if wanted or request.exchanged.flags
-            else _NOBODY
+            else NOBODY
             for request in connection.requests
         ),
     )
-
-
-_NOBODY: Final = (0, 0)
 
 
 def _of_the_sdk(meter: Meter, name: str) -> Recorder:
