@@ -87,8 +87,9 @@ class RecordingSink:
             self.connections.append(connection.record())
         return False
 
-    def tidy(self) -> None:
+    def tidy(self) -> Iterator[None]:
         """Keep everything."""
+        return iter(())
 
 
 class NoRequestSpans:

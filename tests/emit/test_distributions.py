@@ -161,7 +161,7 @@ def test_nobody_collects_and_little_waits() -> None:
     series = ours.series({})
     for _ in range(LARGEST + 1):
         series.record([SCALE])
-    collecting.tidy()
+    assert list(collecting.tidy()) == [None]
     waiting = next(iter(ours._waiting.values()))
     assert waiting.values == []
     assert points(reader)[0].count == LARGEST + 1

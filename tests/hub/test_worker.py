@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -138,6 +140,42 @@ def test_a_lost_end_leaves_no_timeline_behind(worker: Worker, sink: RecordingSin
     assert not worker.timelines
     assert worker.dropped == {"end_lost": 1}
     assert not sink.connections
+
+
+class BusySink(RecordingSink):
+    """Takes a fifth of a millisecond of the interpreter for each connection."""
+
+    def take(self, *args: object) -> bool:
+        until = time.monotonic() + 0.0002
+        while time.monotonic() < until:
+            pass
+        return False
+
+
+def test_who_waits_for_the_interpreter_gets_it_in_the_middle_of_a_round(loop: Loop) -> None:
+    """The worker's work comes in small slices: another thread runs after each."""
+    worker = Worker(
+        Post(1000),
+        lambda key: loop,
+        lambda: [BusySink()],
+        StallWatch(list, lambda _: Holder(""), 1.0),
+        0.05,
+        lambda key: False,
+    )
+    for key in range(300):
+        worker.post.queue.append(("marks", key, [*accepted(100), kinds.CLOSED, 130, None]))
+    before, turns = sys.getswitchinterval(), 0
+    sys.setswitchinterval(60.0)  # from now on a thread gets in only where the worker lets it
+    try:
+        at_work = threading.Thread(target=worker.drain)
+        at_work.start()
+        while at_work.is_alive():
+            time.sleep(0.0001)
+            turns += 1
+    finally:
+        sys.setswitchinterval(before)
+
+    assert turns > 15
 
 
 def test_a_full_queue_loses_its_oldest_and_counts_it() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -77,11 +77,12 @@ class Collecting:
             return True
         return False if isinstance(chosen, AlwaysOffExemplarFilter) else None
 
-    def tidy(self) -> None:
-        """Keep what waits for the readers small."""
+    def tidy(self) -> Iterator[None]:
+        """Keep what waits for the readers small, one histogram a step."""
         readers = self._readers()
         for distribution in self.distributions.values():
-            distribution.tidy(readers)
+            if distribution.tidy(readers):
+                yield
 
     def _extended(self, reader: Any, *args: Any, **kwargs: Any) -> MetricsData | None:
         data: MetricsData | None = self._collect(reader, *args, **kwargs)

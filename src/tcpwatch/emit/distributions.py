@@ -166,12 +166,13 @@ class Distribution:
             for bucket, at in last_of_each.items():
                 waiting.exemplars[bucket] = values[at], origins[at], times[at]
 
-    def tidy(self, readers: Sequence[Hashable]) -> None:
-        """Sort what waits in long series; call it now and then."""
-        for waiting in list(self._waiting.values()):
-            if len(waiting.values) > LARGEST:
-                with self._lock:
-                    self._sort(waiting, readers)
+    def tidy(self, readers: Sequence[Hashable]) -> bool:
+        """Sort what waits in long series; call it now and then. Return whether there was one."""
+        full = [one for one in list(self._waiting.values()) if len(one.values) > LARGEST]
+        for waiting in full:
+            with self._lock:
+                self._sort(waiting, readers)
+        return bool(full)
 
     def _sort(self, waiting: Waiting, readers: Sequence[Hashable]) -> None:
         values = waiting.take()

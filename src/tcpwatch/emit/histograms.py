@@ -173,10 +173,11 @@ class Histograms:
                 series = self._find[names.M_REQUEST_DURATION](found)
                 yield Column(series, at + number, origin=number + 1)
 
-    def tidy(self) -> None:
+    def tidy(self) -> Iterator[None]:
         """Keep what waits for the readers small."""
         if self._ledger.post(self._most_rows) and self._collecting is not None:
-            self._collecting.tidy()
+            yield
+            yield from self._collecting.tidy()
 
 
 _OF_THE_PATH: Final = (names.M_CONNECTION_RTT, names.M_CONNECTION_RETRANSMITS)

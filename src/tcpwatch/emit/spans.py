@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Final
 
 from opentelemetry.sdk.trace.sampling import Decision
@@ -59,8 +60,9 @@ class Spans:
             if len(requests) < CHILDREN_OF_CONNECTION and not exchanged.parent_is_remote:
                 requests.append(request)
 
-    def tidy(self) -> None:
+    def tidy(self) -> Iterator[None]:
         """Nothing waits here."""
+        return iter(())
 
     def _connection(self, loop: Loop, connection: Timeline, blocker: Blocker | None) -> bool:
         """Export a connection that was sampled or that is worth keeping. Return whether it was."""

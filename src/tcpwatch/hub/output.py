@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from email.message import Message
 from typing import Any, Protocol
 
@@ -54,8 +55,8 @@ class Sink(Protocol):
         exported.
         """
 
-    def tidy(self) -> None:
-        """The worker has nothing else to do for a moment."""
+    def tidy(self) -> Iterator[None]:
+        """The worker has nothing else to do for a moment: do what there is, a short step each."""
 
 
 class Output(Protocol):
