@@ -38,9 +38,14 @@ def loop() -> Loop:
 @pytest.fixture
 def worker(sink: RecordingSink, loop: Loop) -> Iterator[Worker]:
     """Return a worker that nobody runs: messages are handled one by one."""
-    watch = StallWatch(list, lambda _: Holder(""), 1.0)
-    yield Worker(Post(10), lambda key: loop, lambda: [sink], watch, 0.05, lambda key: False)
+    yield worker_for(loop, sink)
     guard.errors.clear()
+
+
+def worker_for(loop: Loop, *sinks: RecordingSink, room: int = 10) -> Worker:
+    """Make a worker for so many messages at a time."""
+    watch = StallWatch(list, lambda _: Holder(""), 1.0)
+    return Worker(Post(room), lambda key: loop, lambda: list(sinks), watch, 0.05, lambda key: False)
 
 
 def accepted(when: int, wait: int | None = 0, cookie: str = "a") -> Marks:
@@ -115,14 +120,7 @@ def test_a_sink_that_raises_is_left_out_and_the_others_go_on(
 ) -> None:
     """Its error is counted once; the healthy neighbour keeps recording."""
     broken = BrokenSink()
-    worker = Worker(
-        Post(10),
-        lambda key: loop,
-        lambda: [broken, sink],
-        StallWatch(list, lambda _: Holder(""), 1.0),
-        0.05,
-        lambda key: False,
-    )
+    worker = worker_for(loop, broken, sink)
     for key in (1, 2):
         worker.handle(("marks", key, [*accepted(100), kinds.CLOSED, 130, None]))
 
@@ -154,14 +152,7 @@ class BusySink(RecordingSink):
 
 def test_who_waits_for_the_interpreter_gets_it_in_the_middle_of_a_round(loop: Loop) -> None:
     """The worker's work comes in small slices: another thread runs after each."""
-    worker = Worker(
-        Post(1000),
-        lambda key: loop,
-        lambda: [BusySink()],
-        StallWatch(list, lambda _: Holder(""), 1.0),
-        0.05,
-        lambda key: False,
-    )
+    worker = worker_for(loop, BusySink(), room=300)
     for key in range(300):
         worker.post.queue.append(("marks", key, [*accepted(100), kinds.CLOSED, 130, None]))
     before, turns = sys.getswitchinterval(), 0
@@ -170,7 +161,7 @@ def test_who_waits_for_the_interpreter_gets_it_in_the_middle_of_a_round(loop: Lo
         at_work = threading.Thread(target=worker.drain)
         at_work.start()
         while at_work.is_alive():
-            time.sleep(0.0001)
+            at_work.join(0.0001)
             turns += 1
     finally:
         sys.setswitchinterval(before)
