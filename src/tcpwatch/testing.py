@@ -57,8 +57,7 @@ class FakeKernel(Kernel):
 
     def ending(self, connection: socket.socket) -> Ending | None:
         """Return `at_close`."""
-        found = self.closing(connection)
-        return found.state, found.bytes_received, tuple(found)
+        return tuple(self.closing(connection))
 
     def cookie(self, sock: socket.socket) -> str | None:
         """Return None: a fake has no cookies."""

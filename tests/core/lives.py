@@ -82,7 +82,7 @@ HANDLER: list[Mark] = [(kinds.HANDLER_BEGAN, 110, "thread"), (kinds.HTTP_READY, 
 
 def ending(start: int, closing: Closing | None = None) -> list[Mark]:
     """Make the marks of a handler that returns at `start` and a socket closed 10 later."""
-    told = closing and (closing.state, closing.bytes_received, tuple(closing))
+    told = closing and tuple(closing)
     return [(kinds.HANDLER_ENDED, start, None), (kinds.CLOSED, start + 10, told)]
 
 

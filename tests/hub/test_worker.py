@@ -14,6 +14,7 @@ from tcpwatch.core.marks import Accepted, Marks
 from tcpwatch.core.record import Blame
 from tcpwatch.guard import guard
 from tcpwatch.hub.loop import Listener, Loop
+from tcpwatch.hub.pace import Pace
 from tcpwatch.hub.post import Post
 from tcpwatch.hub.stall import Holder, StallWatch
 from tcpwatch.hub.worker import Worker
@@ -45,7 +46,10 @@ def worker(sink: RecordingSink, loop: Loop) -> Iterator[Worker]:
 def worker_for(loop: Loop, *sinks: RecordingSink, room: int = 10) -> Worker:
     """Make a worker for so many messages at a time."""
     watch = StallWatch(list, lambda _: Holder(""), 1.0)
-    return Worker(Post(room), lambda key: loop, lambda: list(sinks), watch, 0.05, lambda key: False)
+    pace = Pace(lambda: False)
+    return Worker(
+        Post(room), lambda key: loop, lambda: list(sinks), watch, 0.05, lambda key: False, pace
+    )
 
 
 def accepted(when: int, wait: int | None = 0, cookie: str = "a") -> Marks:

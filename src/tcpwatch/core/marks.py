@@ -7,7 +7,7 @@ its marks to another process.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 Marks = list[Any]
 """Kind, time and payload of one mark after the other."""
@@ -59,12 +59,20 @@ class Closing(NamedTuple):
     sndbuf_limited_us: int | None = None
 
 
-Ending = tuple[Any, Any, Any]
-"""State and bytes received, if known, and all of `Closing`: its fields, or what the kernel gave."""
+Ending = bytes | tuple[Any, ...]
+"""What the kernel gave of a connection's end, to be read when somebody asks; or read already: then
+the fields of `Closing`."""
 
 
 View = tuple[str, str, int]
 """Where an application's view is: the function's full name, file, line."""
+
+
+class Freezes(Protocol):
+    """A request that is over, of this process."""
+
+    def freeze(self) -> tuple[Any, ...]:
+        """Return the fields of `Exchanged`."""
 
 
 class Exchanged(NamedTuple):

@@ -18,7 +18,7 @@ from typing import Any, Final
 from tcpwatch import names
 from tcpwatch.core import kinds
 from tcpwatch.core.course import Leg, Said, add_up, course_of
-from tcpwatch.core.marks import MARK, Accepted, Closing, Ending, Exchanged, Marks, Tls
+from tcpwatch.core.marks import MARK, Accepted, Closing, Ending, Exchanged, Freezes, Marks, Tls
 from tcpwatch.core.outcome import Signs, is_ordinary, outcome_of
 from tcpwatch.core.record import (
     BEFORE_REQUESTS,
@@ -34,6 +34,8 @@ from tcpwatch.core.transitions import OVER
 _MOST_INTERVALS: Final = 2 * INTERVALS_KEPT
 """Forgetting is cheaper for many than one by one."""
 
+_END: Final = tuple(map(Closing._fields.index, ("state", "bytes_received")))
+
 _make: Final[Callable[..., Any]] = tuple.__new__
 """Makes a NamedTuple of a tuple that has its fields; calling the class costs twice as much."""
 
@@ -42,31 +44,28 @@ class Timeline:
     """Turns the marks of one connection into legs, requests and, at its end, a record.
 
     `requests` collects what has finished; the owner takes and clears it as it likes. Everything
-    else is in the record. The first mark is always ACCEPTED. `parse` reads what the kernel gave of
-    a connection's end.
+    else is in the record. The first mark is always ACCEPTED. What the kernel gave of a connection's
+    end is read by `read_end` (state and bytes received) and by `read_closing` (all of it), in the
+    process that has it.
     """
 
     __slots__ = (
         *("_before_tls", "_dropped_phases", "_exchange", "_exchange_start", "_exchange_wall"),
-        *(
-            "_intervals",
-            "_legs",
-            "_parse",
-            "_signs",
-            "accepted",
-            "accepted_ns",
-            "anomalies",
-            "blame",
-            "blocking",
-        ),
+        *("_intervals", "_legs", "_read_closing", "_read_end", "_signs", "accepted"),
+        *("accepted_ns", "anomalies", "blame", "blocking"),
         *("count", "dispatch", "dropped", "ending", "error", "flags", "key", "last_ns", "method"),
         *("outcome", "phase", "requests", "requests_exported", "scheme", "sequence"),
         *("server_errors", "since_ns", "start_ns", "tls", "trace_state"),
     )
 
-    def __init__(self, key: int, parse: Callable[[bytes], Closing] | None = None) -> None:
+    def __init__(
+        self,
+        key: int,
+        read_end: Callable[[Any], tuple[int | None, int | None]] = itemgetter(*_END),
+        read_closing: Callable[[Any], Closing] = Closing._make,
+    ) -> None:
         self.key = key
-        self._parse = parse
+        self._read_end, self._read_closing = read_end, read_closing
         self.phase: str = names.ACCEPT_QUEUE
         self.accepted: Accepted | None = None
         self.accepted_ns = self.start_ns = self.since_ns = 0
@@ -206,7 +205,8 @@ class Timeline:
 
     def _exchange_ended(self, leg: Leg, said: Said, marks: Marks) -> None:
         _, payload, time, left, since, began = said
-        exchanged: Exchanged = _make(Exchanged, marks[payload])
+        told: tuple[Any, ...] | Freezes = marks[payload]
+        exchanged: Exchanged = _make(Exchanged, told if isinstance(told, tuple) else told.freeze())
         times = leg[1]
         legs: tuple[Leg, ...]
         if began is not None:
@@ -259,13 +259,13 @@ class Timeline:
         accepted, ending, signs = self.accepted, self.ending, self._signs
         assert accepted is not None  # what is over has begun
         at_accept = accepted.state
-        at_close = ending[0] if ending is not None else None
+        at_close, received = self._read_end(ending) if ending is not None else (None, None)
         if signs is None and self.count and is_ordinary(at_accept, at_close):
             self.outcome = names.COMPLETED
             return
         signs = self.signs
         signs.state_at_accept, signs.state_at_close = at_accept, at_close
-        signs.bytes_received = ending[1] if ending is not None else None
+        signs.bytes_received = received
         signs.speaks_http = signs.speaks_http or speaks_http
         self.outcome, self.error = outcome_of(signs, self.count)
 
@@ -284,10 +284,7 @@ class Timeline:
         return found
 
     def _closing(self) -> Closing:
-        if self.ending is None:
-            return Closing()
-        told = self.ending[2]
-        return self._parse(told) if self._parse is not None else Closing(*told)
+        return self._read_closing(self.ending) if self.ending is not None else Closing()
 
     def record(self, shortest_ns: int = 0) -> ConnectionRecord:
         """Return the record of a connection that is over; of its intervals those that took so long.

@@ -184,7 +184,7 @@ _OF_THE_PATH: Final = (names.M_CONNECTION_RTT, names.M_CONNECTION_RETRANSMITS)
 
 
 def _path(ending: Ending | None) -> tuple[int | None, int | None]:
-    return read_path(ending[2]) if ending is not None else (None, None)
+    return read_path(ending) if ending is not None else (None, None)
 
 
 def _origins(connection: Timeline, accepted: Accepted, wanted: bool | None) -> tuple[Origin, ...]:

@@ -41,7 +41,7 @@ class Exchange:
         *("body_wait_ns", "cut_short", "ended", "error", "excluded", "final", "first_byte_ns"),
         *("first_write_ns", "forwarded_for", "forwarded_host", "head_ns", "headers", "host"),
         *("last_write_ns", "method", "peer_instrumented", "received", "refused", "release"),
-        *("request_line", "route", "scheme", "sequence", "span", "status", "target"),
+        *("request_line", "route", "scheme", "sequence", "span", "span_facts", "status", "target"),
         *("user_agent", "version", "view", "wall_ns"),
     )
 
@@ -68,6 +68,8 @@ class Exchange:
         self.final = self.refused = self.ended = self.cut_short = False
         self.peer_instrumented = self.excluded = False
         self.span: Any = None
+        self.span_facts: tuple[Any, ...] | None = None
+        """What `Exchanged` has of its span, from trace_id on, once that has ended."""
         self.release: Any = None
 
     @property
@@ -82,8 +84,8 @@ class Exchange:
             known = isinstance(module, str) and module != "builtins"
             self.error = f"{module}.{cls.__qualname__}" if known else cls.__qualname__
 
-    def freeze(self, span: tuple[Any, ...] | None) -> tuple[Any, ...]:
-        """Return the fields of `Exchanged`; `span` is its part from trace_id on.
+    def freeze(self) -> tuple[Any, ...]:
+        """Return the fields of `Exchanged`.
 
         Of a text of the client's it has the first `KEPT` characters: many records may wait, and
         the relay of a forked child carries no message of more than some 200 kB.
@@ -105,7 +107,7 @@ class Exchange:
             self.body_wait_ns,
             self.peer_instrumented,
             self.excluded,
-            *(span or NO_SPAN),
+            *(self.span_facts or NO_SPAN),
         )
 
 
@@ -159,7 +161,7 @@ class Connection:
         self.sequence += 1
         self.stage = HEAD
         exchange = self.exchange = Exchange(self.sequence, now, wall)
-        self.marks.extend((kinds.FIRST_BYTE, now, wall))
+        self.marks += (kinds.FIRST_BYTE, now, wall)
         return exchange
 
     def decided(self, flags: int, trace_state: tuple[tuple[str, str], ...]) -> None:
@@ -171,7 +173,7 @@ class Connection:
         """Note the head decision; it is made when a head was parsed, and noted before that is."""
         exchange = self.exchange
         now = exchange.head_ns if exchange is not None and self.stage == APP else 0
-        self.marks.extend((kinds.SAMPLED, now or clock(), (flags, trace_state)))
+        self.marks += (kinds.SAMPLED, now or clock(), (flags, trace_state))
 
     def peer_sampled(self) -> None:
         """Note that another instrumentation's sampled span links to us: we must be exported."""
@@ -185,4 +187,4 @@ class Connection:
     def failed(self, error: BaseException) -> None:
         """Note that a read or write of ours ended in `error` (EPIPE, ECONNRESET, a timeout, …)."""
         self.stream_failed = True
-        self.marks.extend((kinds.READ_FAILED, clock(), type(error).__name__))
+        self.marks += (kinds.READ_FAILED, clock(), type(error).__name__)

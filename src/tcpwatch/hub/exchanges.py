@@ -6,33 +6,44 @@ from time import monotonic_ns as clock
 from typing import TYPE_CHECKING
 
 from tcpwatch.core import kinds
+from tcpwatch.core.marks import Marks
 from tcpwatch.guard import guard
-from tcpwatch.hub.connection import Connection, Exchange
+from tcpwatch.hub.connection import KEPT, Connection, Exchange
 
 if TYPE_CHECKING:
     from tcpwatch.hub.output import Output
 
 
 def end(connection: Connection, exchange: Exchange, output: Output | None) -> int:
-    """End an exchange, whether its response is out or was cut off. Return when (ns)."""
+    """End an exchange, whether its response is out or was cut off. Return when (ns).
+
+    A thread that is late here meets the next connection's at the GIL. So what can be done later the
+    worker does, who gets the exchange as it is.
+    """
     exchange.ended = True
+    marks = connection.marks
     if exchange.first_write_ns:
-        connection.marks.extend((kinds.LAST_WRITE, exchange.last_write_ns, None))
+        marks += (kinds.LAST_WRITE, exchange.last_write_ns, None)
     if exchange.cut_short and exchange.version != "HTTP/0.9":
         # An HTTP/0.9 request has no other end than the client's FIN.
-        connection.marks.extend((kinds.READ_FAILED, clock(), "EOF"))
+        marks += (kinds.READ_FAILED, clock(), "EOF")
     if not exchange.head_ns and exchange.status is None:
         # http.server drops a blank line without a word.
         now = clock()
-        connection.marks.extend((kinds.NO_REQUEST, now, True))
+        marks += (kinds.NO_REQUEST, now, True)
         return now
-    span = None
-    try:
-        if output is not None:
-            span = output.requests.end(connection, exchange)
-    except Exception as error:
-        guard.caught("request span", error)
-    frozen = exchange.freeze(span)
+    if output is not None and (exchange.span is not None or exchange.refused):
+        try:
+            exchange.span_facts = output.requests.end(connection, exchange)
+        except Exception as error:
+            guard.caught("request span", error)
     now = clock()
-    connection.marks.extend((kinds.EXCHANGE_ENDED, now, frozen))
+    # Many may wait for the worker: of large ones it gets the beginnings only.
+    small = exchange.received <= KEPT
+    marks += (kinds.EXCHANGE_ENDED, now, exchange if small else exchange.freeze())
     return now
+
+
+def frozen(marks: Marks) -> Marks:
+    """Return marks as plain values, for another process."""
+    return [each.freeze() if type(each) is Exchange else each for each in marks]

@@ -10,6 +10,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 
+from tcpwatch.hub.exchanges import frozen
 from tcpwatch.hub.relay import Message, Relay, receive
 from tcpwatch.hub.worker import Worker
 
@@ -72,6 +73,8 @@ class Post:
             self.send(message)
 
     def _relay(self, message: Message, patience: float) -> None:
+        if message[0] == "marks":
+            message = ("marks", message[1], frozen(message[2]))
         if self.relay is None:
             self.dropped["no_relay"] += 1
         elif not self.relay.send(message, patience):

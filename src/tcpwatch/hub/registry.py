@@ -27,6 +27,7 @@ from tcpwatch.hub.connection import Connection
 from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.loops import Loops
 from tcpwatch.hub.output import Output, Sink
+from tcpwatch.hub.pace import Pace
 from tcpwatch.hub.post import Post
 from tcpwatch.hub.serving import Serving
 from tcpwatch.hub.snapshot import identify
@@ -92,7 +93,7 @@ class Hub:
         """Watch no longer; what is open ends as `outcome` (uninstalled or server_shutdown)."""
         self.active = guard.strict = False
         for connection in list(self.connections.values()):
-            self.abandon(connection, outcome)
+            self.end(connection, kinds.ABANDONED, outcome)
         until = clock() + _ENDING_NS
         while self.connections and clock() < until:
             sleep(0.001)  # a serving thread is about to hand over what has just ended
@@ -156,12 +157,19 @@ class Hub:
                     watch,
                     settings.blame_min,
                     self._is_open,
+                    Pace(self._is_serving),
                 )
                 self.post.employ(worker)
             return worker
 
     def _is_open(self, key: int) -> bool:
         return self.is_helper or key in self.connections
+
+    def _is_serving(self) -> bool:
+        """Say whether a request is under way here: its threads want the interpreter."""
+        if self.is_helper:
+            return False
+        return any(loop.away_since for loop in self.loops) or self.serving.answers
 
     def _sinks(self) -> list[Sink]:
         return self.output.sinks if self.output is not None else []
@@ -240,7 +248,7 @@ class Hub:
         connection = self.connections[key] = Connection(key, loop, now, self.pid, facts)
         loop.connection = key
         if self._has_stopped():  # and may have swept in between
-            self.abandon(connection, names.UNINSTALLED)
+            self.end(connection, kinds.ABANDONED, names.UNINSTALLED)
             return None
         if wait and wait >= settings.blame_min * 1e9:
             history = loop.take_history(now, key)
@@ -266,7 +274,7 @@ class Hub:
 
     def _collected(self, connection: Connection) -> None:
         if not connection.over and not connection.forked and connection.pid == os.getpid():
-            self.closed(connection, None)
+            self.end(connection, kinds.CLOSED, None)
 
     def hand_over(self, connection: Connection, phase: str, now: int) -> None:
         """Give the marks made so far to the worker; they led to `phase` at `now`."""
@@ -275,15 +283,12 @@ class Hub:
         if marks and not connection.over:
             self.post.send(("marks", connection.key, marks))
 
-    def closed(self, connection: Connection, ending: Ending | None) -> None:
-        """The connection's socket is closed; `ending` was read before."""
-        self._end(connection, kinds.CLOSED, ending)
+    def end(self, connection: Connection, kind: int, why: Ending | str | None) -> None:
+        """Nothing more will be said of a connection: hand over its last marks.
 
-    def abandon(self, connection: Connection, outcome: str) -> None:
-        """The connection goes on without us, or ends with the process."""
-        self._end(connection, kinds.ABANDONED, outcome)
-
-    def _end(self, connection: Connection, kind: int, why: Ending | str | None) -> None:
+        CLOSED is what its socket is, `why` then what the kernel said before; ABANDONED if it goes
+        on without us, or ends with the process.
+        """
         if connection.over:
             return
         connection.over = True
@@ -291,7 +296,7 @@ class Hub:
         if exchange is not None and exchange.head_ns and not exchange.ended:
             exchanges.end(connection, exchange, self.output)
         marks, connection.marks = connection.marks, []
-        marks.extend((kind, clock(), why))
+        marks += (kind, clock(), why)
         self.post.send(("marks", connection.key, marks))
         self.forget_connection(connection)  # last: stop() waits for those that it still finds
 

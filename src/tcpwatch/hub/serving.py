@@ -5,13 +5,18 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+from itertools import islice
 from threading import get_ident
+from typing import Final
 
 from tcpwatch.hub.connection import Connection
 
 logger = logging.getLogger("tcpwatch")
 
 _Local = threading.local
+
+_LOOKED_AT: Final = 32
+"""Of more threads some are always answering, and a look at them all would be dear."""
 
 
 class Serving:
@@ -30,6 +35,14 @@ class Serving:
     def connection(self) -> Connection | None:
         """The connection that this thread serves."""
         return self.by_thread.get(get_ident())
+
+    @property
+    def answers(self) -> bool:
+        """Whether one of the first threads is between a request's first byte and its last."""
+        for connection in islice(list(self.by_thread.values()), _LOOKED_AT):
+            if connection.exchange is not None:
+                return True
+        return False
 
     def clear(self) -> None:
         """No thread serves anybody: a process that was just forked has one thread."""

@@ -9,7 +9,6 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from time import monotonic_ns as clock
-from time import sleep
 from typing import TYPE_CHECKING, NamedTuple
 
 from tcpwatch import names
@@ -20,9 +19,10 @@ from tcpwatch.core.marks import Accepted, Marks
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.guard import guard
 from tcpwatch.hub.loop import Loop
+from tcpwatch.hub.pace import Pace
 from tcpwatch.hub.relay import Message
 from tcpwatch.hub.stall import StallWatch
-from tcpwatch.kernel.tcp_info import read_closing
+from tcpwatch.kernel.tcp_info import read_closing, read_end
 
 if TYPE_CHECKING:
     from tcpwatch.hub.output import Sink
@@ -32,16 +32,6 @@ _RECENT = 4096
 _HISTORY = 8192
 _SWEEP_NS = 5_000_000_000
 TICK = 0.1
-
-_SLICE = 10
-"""After so many messages (a tenth of a millisecond, one with traces) others get the GIL.
-
-Whoever waits for it has a request to answer; but the worker finds its caches cold when it goes on,
-which costs it half as much as a message with traces.
-"""
-
-_PAUSE = 0.00005
-"""Seconds that it leaves to the others then; waking a thread takes some tens of microseconds."""
 
 
 class Acquaintance(NamedTuple):
@@ -62,6 +52,7 @@ class Worker:
         watch: StallWatch,
         blame_min: float,
         is_open: Callable[[int], bool],
+        pace: Pace,
     ) -> None:
         self.post = post
         self.timelines: dict[int, Timeline] = {}
@@ -73,6 +64,7 @@ class Worker:
         self._sinks = sinks
         self._watch = watch
         self._is_open = is_open
+        self._pace = pace
         self._swept_ns = 0
         self._blame_min_ns = int(blame_min * 1e9)
         self._history: dict[int, deque[Activity]] = {}
@@ -102,8 +94,9 @@ class Worker:
 
     def drain(self) -> int:
         """Handle every message that is queued now. Return how many there were."""
-        queue, handled = self.post.queue, 0
+        queue, handled, pace = self.post.queue, 0, self._pace
         while queue:
+            pace.keep(len(queue))
             try:
                 message = queue.popleft()
             except IndexError:
@@ -114,21 +107,23 @@ class Worker:
                 self.dropped["worker_error"] += 1
                 guard.caught("worker", error)
             handled += 1
-            if not handled % _SLICE:
-                sleep(_PAUSE)
         return handled
 
     def _tidy(self) -> None:
         for sink in self._sinks():
             for _ in sink.tidy():
-                sleep(_PAUSE)
+                self._pace.rest()
 
     def settle(self, timeout: float) -> bool:
         """Wait until everything queued so far was handled, for at most `timeout` seconds."""
         done = threading.Event()
+        self._pace.awaited.add(done)
         self.post.queue.append(("settled", done))
         self.wake.set()
-        return done.wait(timeout)
+        try:
+            return done.wait(timeout)
+        finally:
+            self._pace.awaited.discard(done)
 
     def handle(self, message: Message) -> None:
         """Handle one message of the queue or of the relay."""
@@ -162,7 +157,7 @@ class Worker:
             if not marks or marks[0] != kinds.ACCEPTED:
                 self.dropped["unknown_connection"] += 1
                 return
-            timeline = Timeline(key, read_closing)
+            timeline = Timeline(key, read_end, read_closing)
         leg = timeline.feed(marks)
         accepted = timeline.accepted
         assert accepted is not None  # it is what every timeline's first mark says

@@ -18,12 +18,11 @@ from tcpwatch.kernel.tcp_info import (
     ACCEPTED_SIZE,
     QUEUE_SIZE,
     SIZE,
+    TELLING_SIZE,
     AtAccept,
-    glance,
     parse_accepted,
     parse_closing,
     parse_queue,
-    tells_unacked,
 )
 
 # include/uapi: asm-generic/socket.h, sockios.h and linux/time.h; CPython names none of them.
@@ -85,23 +84,22 @@ class Kernel:
             data = connection.getsockopt(_TCP, self._tcp_info, SIZE)
         except OSError:
             return Closing()
-        return parse_closing(data, None if tells_unacked(data) else self._unacked(connection))
+        told = len(data) >= TELLING_SIZE
+        return parse_closing(data, None if told else self._unacked(connection))
 
     def ending(self, connection: socket.socket) -> Ending | None:
         """Return what tells how a connection ends that is about to be shut down.
 
-        Of most connections nobody wants to know more than their state: the rest is parsed when
-        somebody does.
+        Of most connections nobody wants to know more than their state, and nobody does here: the
+        rest is parsed when somebody does.
         """
         try:
             data = connection.getsockopt(_TCP, self._tcp_info, SIZE)
         except _NO_ANSWER:
             return None
-        seen = glance(data)
-        if seen is not None:
-            return (*seen, data)
-        found = parse_closing(data, None if tells_unacked(data) else self._unacked(connection))
-        return found.state, found.bytes_received, tuple(found)
+        if len(data) >= TELLING_SIZE:
+            return data
+        return tuple(parse_closing(data, self._unacked(connection)))
 
     def cookie(self, sock: socket.socket) -> str | None:
         """Return SO_COOKIE in hex: the id that `ss -e` and eBPF show for this socket."""

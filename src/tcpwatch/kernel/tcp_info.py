@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from tcpwatch.core.marks import Closing
+from tcpwatch.core.marks import Closing, Ending
 
 SIZE: Final = 280
 """Bytes of the structure in Linux 6.18; older kernels return fewer."""
@@ -32,6 +32,9 @@ _NO_MIN_RTT = 0xFFFFFFFF
 QUEUE_SIZE: Final = _QUEUE.size
 ACCEPTED_SIZE: Final = _ACCEPTED.size
 """Bytes that are enough for a listener and for a just accepted connection."""
+
+TELLING_SIZE: Final = _TOTALS.size
+"""Bytes that tell what the peer has not acknowledged (Linux >= 4.19)."""
 
 _make: Final[Callable[..., Any]] = tuple.__new__
 
@@ -69,27 +72,6 @@ def parse_accepted(data: bytes) -> AtAccept | None:
         return None
     found: AtAccept = _make(AtAccept, (state, since, rtt or None, retransmits))
     return found
-
-
-def glance(data: bytes) -> tuple[int, int] | None:
-    """Return (state, bytes received) of a connection, if `parse_closing` can tell the rest later.
-
-    None where it has to be asked at once: a kernel that tells too little, a socket in CLOSE.
-    """
-    try:
-        state, received = _GLANCE.unpack_from(data)
-    except struct.error:
-        return None
-    if state == CLOSE:
-        return None
-    if received and state in _FIN_RECEIVED:
-        received -= 1
-    return state, received
-
-
-def tells_unacked(data: bytes) -> bool:
-    """Say whether what the peer has not acknowledged can be told from `data` (Linux >= 4.19)."""
-    return len(data) >= _TOTALS.size
 
 
 def parse_closing(data: bytes, unacked: int | None = None) -> Closing:
@@ -132,17 +114,27 @@ def parse_closing(data: bytes, unacked: int | None = None) -> Closing:
     return found
 
 
-def read_closing(told: Any) -> Closing:
+def read_closing(told: Ending) -> Closing:
     """Return what `Kernel.ending` has told of a connection, now or by another process."""
     return parse_closing(told) if isinstance(told, bytes) else Closing(*told)
 
 
-def read_path(told: Any) -> tuple[int | None, int | None]:
+def read_end(told: Ending) -> tuple[int | None, int | None]:
+    """Return state and bytes received: all that is asked of most connections."""
+    if isinstance(told, bytes):
+        state, received = _GLANCE.unpack_from(told)
+        if state != CLOSE:  # else other fields tell what state it was in
+            return state, received - (received > 0 and state in _FIN_RECEIVED)
+    closing = read_closing(told)
+    return closing.state, closing.bytes_received
+
+
+def read_path(told: Ending) -> tuple[int | None, int | None]:
     """Return the round-trip time (ns) and the segments sent again, of what `Kernel.ending` told.
 
     Every connection has these in the metrics; few are asked for the rest.
     """
-    if type(told) is bytes:
+    if isinstance(told, bytes):
         rtt_us, sent_again = _PATH.unpack_from(told)
     else:
         closing = Closing(*told)

@@ -78,11 +78,11 @@ def _accept_failed(loop: Loop, error: BaseException) -> None:
     now, name = clock(), type(error).__name__
     if isinstance(error, ssl.SSLError):
         # A reset before the handshake: ssl says so with an error of its own.
-        connection.marks.extend((kinds.TLS_BEGAN, now, None, kinds.TLS_ENDED, now, (name, None)))
+        connection.marks += (kinds.TLS_BEGAN, now, None, kinds.TLS_ENDED, now, (name, None))
     else:
         left = isinstance(error, ConnectionError)
-        connection.marks.extend((kinds.HANDLER_ENDED, now, (name, left)))
-    hub.closed(connection, None)
+        connection.marks += (kinds.HANDLER_ENDED, now, (name, left))
+    hub.end(connection, kinds.CLOSED, None)
 
 
 def _errno_name(error: BaseException) -> str:
@@ -94,9 +94,9 @@ def _errno_name(error: BaseException) -> str:
 
 def _verified(connection: Connection, result: Any, error: BaseException | None) -> None:
     if error is not None:  # it leaves the loop, and nobody closes the connection
-        connection.marks.extend((kinds.HANDLER_ENDED, clock(), (type(error).__name__, False)))
+        connection.marks += (kinds.HANDLER_ENDED, clock(), (type(error).__name__, False))
     elif not result:
-        connection.marks.extend((kinds.REJECTED, clock(), True))
+        connection.marks += (kinds.REJECTED, clock(), True)
 
 
 def _verify_began(server: Any, request: Any) -> Connection | None:
@@ -146,7 +146,7 @@ def _finish_began(server: Any, request: Any) -> tuple[Connection, Connection | N
         dispatch = names.INLINE
         loop.turn(names.LOOP_INLINE, now, connection.key)
     connection.dispatch = dispatch
-    connection.marks.extend((kinds.HANDLER_BEGAN, now, dispatch))
+    connection.marks += (kinds.HANDLER_BEGAN, now, dispatch)
     outer = _serving.get(here)
     _serving[here] = connection
     if in_child:
@@ -168,12 +168,12 @@ def _finish_ended(
     if connection.over:
         return
     if error is None:
-        connection.marks.extend((kinds.HANDLER_ENDED, clock(), None))
+        connection.marks += (kinds.HANDLER_ENDED, clock(), None)
         return
     left = isinstance(error, ConnectionError) and (
         connection.stream_failed or connection.stage == RAW
     )
-    connection.marks.extend((kinds.HANDLER_ENDED, clock(), (type(error).__name__, left)))
+    connection.marks += (kinds.HANDLER_ENDED, clock(), (type(error).__name__, left))
 
 
 # -- close ---------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def _close_ended(
     connection, ending = token
     if connection.dispatch == names.INLINE:
         note_blocking(connection, names.LOOP_INLINE)
-    hub.closed(connection, ending)
+    hub.end(connection, kinds.CLOSED, ending)
     if hub.post.in_child and hub.output is not None and not hub.output.child_flush():
         hub.post.send(("flush_in_vain", os.getpid()))
 
@@ -209,7 +209,7 @@ def _not_dispatched(connection: Connection, error: BaseException | None) -> None
     while it handles that exception.
     """
     if error is not None:
-        connection.marks.extend((kinds.HANDLER_ENDED, clock(), (type(error).__name__, False)))
+        connection.marks += (kinds.HANDLER_ENDED, clock(), (type(error).__name__, False))
 
 
 def note_blocking(connection: Connection, activity: str) -> None:
@@ -220,7 +220,7 @@ def note_blocking(connection: Connection, activity: str) -> None:
         return
     loop.read_queue(now)
     if loop.depth:
-        connection.marks.extend((kinds.BLOCKING, now, (activity, seconds, loop.depth)))
+        connection.marks += (kinds.BLOCKING, now, (activity, seconds, loop.depth))
 
 
 CONNECTION_HOOKS: Final = (

@@ -7,6 +7,7 @@ comes a moment later and costs four times as much as a wrapper.
 from __future__ import annotations
 
 import sys
+from threading import get_ident
 from typing import Any
 
 from tcpwatch.core.marks import View
@@ -18,6 +19,8 @@ from tcpwatch.patches.wrap import Hook, ours, patches
 ours(__file__)
 
 _MOST_VIEWS = 1024
+
+_serving = hub.serving.by_thread
 
 _connected: list[tuple[Any, Any]] = []
 _known: dict[tuple[int, str], tuple[Any, View | None]] = {}
@@ -51,18 +54,20 @@ def release() -> None:
 
 
 def _matched(context: Any, result: Any, error: BaseException | None) -> None:
-    connection = hub.serving.connection
+    connection = _serving.get(get_ident())
     exchange = connection.exchange if connection is not None else None
     rule = context.request.url_rule
     # An application may push contexts of its own while it handles a request.
-    if exchange is not None and rule is not None and exchange.route is None:
-        exchange.route = rule.rule
-        if exchange.span is not None:  # metrics do not say where a view is
-            view = context.app.view_functions.get(rule.endpoint)
-            if view is not None:
-                exchange.view = view_of(view, context.request.method)
-        if hub.output is not None:
-            hub.output.requests.route(exchange, rule.rule)
+    if exchange is None or rule is None or exchange.route is not None:
+        return
+    exchange.route = rule.rule
+    if exchange.span is None:  # metrics do not say where a view is
+        return
+    view = context.app.view_functions.get(rule.endpoint)
+    if view is not None:
+        exchange.view = view_of(view, context.request.method)
+    if hub.output is not None:
+        hub.output.requests.route(exchange, rule.rule)
 
 
 def view_of(view: Any, method: str) -> View | None:

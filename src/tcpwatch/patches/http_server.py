@@ -53,10 +53,11 @@ def _is_base(cls: type) -> bool:
 
     `python -m http.server` runs the module's code again as `__main__`, with classes of its own.
     """
-    return cls is BaseHTTPRequestHandler or _is_copy(vars(cls).get("handle"))
+    return cls is BaseHTTPRequestHandler or _is_standard(vars(cls).get("handle"))
 
 
-def _is_copy(handle: Any) -> bool:
+def _is_standard(handle: Any) -> bool:
+    """Say whether a handle() is BaseHTTPRequestHandler's, or its copy's."""
     return getattr(handle, "__code__", None) == _HANDLE_CODE
 
 
@@ -65,23 +66,17 @@ def _setup_began(handler: Any) -> None:
         _adopt_handler(type(handler))
 
 
-def _ready(connection: Connection, handler: Any) -> None:
-    now = clock()
-    streams.watch(connection, handler)
-    connection.stage = WAITING
-    connection.ready_ns = now
-    connection.marks.extend((kinds.HTTP_READY, now, None))
-
-
 def _handle_began(handler: Any) -> tuple[Connection, Any] | None:
     connection = _serving.get(get_ident())
     if connection is None:
         return None
     stage = connection.stage
-    if stage < WAITING:
-        _ready(connection, handler)
-    elif stage == WAITING:
-        connection.ready_ns = clock()
+    if stage <= WAITING:
+        now = connection.ready_ns = clock()
+        if stage < WAITING:
+            connection.stage = WAITING
+            connection.marks += (kinds.HTTP_READY, now, None)
+            streams.watch(connection, handler)
     return connection, handler
 
 
@@ -92,11 +87,18 @@ def _handle_ended(token: tuple[Connection, Any], result: Any, error: BaseExcepti
         return
     try:
         if not exchange.ended:
-            _end(connection, exchange, error, getattr(handler, "close_connection", True))
+            if error is not None and not (connection.stream_failed and isinstance(error, OSError)):
+                exchange.raised(type(error))
+            connection.ready_ns = exchanges.end(connection, exchange, hub.output)
+            connection.stage = WAITING
+            if not getattr(handler, "close_connection", True):
+                hub.hand_over(connection, names.IDLE, connection.ready_ns)
+            # else the close comes at once, and its message takes these marks along
     finally:
-        connection.exchange = None
+        connection.exchange = exchange.headers = None
         if exchange.release is not None:
             exchange.release()
+            exchange.release = None
 
 
 def _parsed(handler: Any, result: Any, error: BaseException | None) -> None:
@@ -118,7 +120,8 @@ def _parsed(handler: Any, result: Any, error: BaseException | None) -> None:
         exchange.version = handler.request_version
     if type(handler.request) is not socket.socket and _is_tls(handler.request):
         exchange.scheme = "https"
-    if not parsed or _will_be_refused(handler):
+    # http.server's own handle() answers 501 itself where there is no such do_ method.
+    if not parsed or (_is_standard(type(handler).handle) and not hasattr(handler, f"do_{command}")):
         exchange.refused = True
         return
     _head_parsed(connection, exchange, handler)
@@ -126,7 +129,10 @@ def _parsed(handler: Any, result: Any, error: BaseException | None) -> None:
 
 def _head_parsed(connection: Connection, exchange: Exchange, handler: Any) -> None:
     now = clock()
-    headers = exchange.headers = _headers(handler)
+    headers = getattr(handler, "headers", None)
+    if not isinstance(headers, Message):
+        headers = _headers(headers)
+    exchange.headers = headers
     exchange.request_line = handler.raw_requestline
     exchange.head_ns = now
     connection.stage = APP
@@ -135,19 +141,15 @@ def _head_parsed(connection: Connection, exchange: Exchange, handler: Any) -> No
     if output is not None:
         app = connection.application = _application(handler)
         output.requests.begin(connection, exchange, headers, app)
-    if exchange.peer_instrumented or exchange.excluded:
-        connection.marks.extend((kinds.HEAD_PARSED, now, None))
-    else:
-        connection.marks.extend((kinds.HEAD_PARSED, now, (exchange.method, exchange.scheme)))
+    others = exchange.peer_instrumented or exchange.excluded
+    told = None if others else (exchange.method, exchange.scheme)
+    connection.marks += (kinds.HEAD_PARSED, now, told)
     if hub.post.in_child:
         hub.hand_over(connection, names.APP, now)
 
 
-def _headers(handler: Any) -> Message:
-    """Return the request's headers; who parses them by himself may keep them in anything."""
-    headers = getattr(handler, "headers", None)
-    if isinstance(headers, Message):
-        return headers
+def _headers(headers: Any) -> Message:
+    """Return the headers of a handler that parses them by itself and keeps them in anything."""
     found = Message()
     for name, value in headers.items() if isinstance(headers, Mapping) else ():
         if isinstance(name, str) and isinstance(value, str):
@@ -157,13 +159,6 @@ def _headers(handler: Any) -> Message:
 
 def _is_tls(sock: Any) -> bool:
     return hasattr(sock, "do_handshake")
-
-
-def _will_be_refused(handler: Any) -> bool:
-    """Say whether http.server will answer 501 itself: its own handle(), and no such do_ method."""
-    handle = type(handler).handle
-    standard = handle is BaseHTTPRequestHandler.handle or _is_copy(handle)
-    return standard and not hasattr(handler, "do_" + handler.command)
 
 
 def _application(handler: Any) -> Any:
@@ -188,18 +183,6 @@ def _responds(handler: Any, status: Any) -> None:
         exchange.final = True
         if not exchange.head_ns:
             exchange.refused = True
-
-
-def _end(
-    connection: Connection, exchange: Exchange, error: BaseException | None, closes: bool
-) -> None:
-    if error is not None and not (connection.stream_failed and isinstance(error, OSError)):
-        exchange.raised(type(error))
-    now = exchanges.end(connection, exchange, hub.output)
-    connection.stage = WAITING
-    connection.ready_ns = now
-    if not closes:  # else the close comes at once, and its message takes these marks along
-        hub.hand_over(connection, names.IDLE, now)
 
 
 _HANDLE: Final = Hook("handle", _handle_began, _handle_ended)

@@ -46,8 +46,8 @@ def _accept_ended(loop: Loop, result: Any, error: BaseException | None) -> None:
 def _let_go(connection: Connection) -> None:
     """End a connection that get_request() has accepted and not returned: it accepts another."""
     if not connection.tls_ns:  # else the handshake says how it ended
-        connection.marks.extend((kinds.REJECTED, clock(), True))
-    hub.closed(connection, None)
+        connection.marks += (kinds.REJECTED, clock(), True)
+    hub.end(connection, kinds.CLOSED, None)
 
 
 def _handshake_began(sock: Any) -> Any:
@@ -56,7 +56,7 @@ def _handshake_began(sock: Any) -> Any:
     if connection is None or not sock.server_side:
         return None
     now = clock()
-    connection.marks.extend((kinds.TLS_BEGAN, now, None))
+    connection.marks += (kinds.TLS_BEGAN, now, None)
     if accepting is not None:
         connection.loop.turn(names.LOOP_TLS_HANDSHAKE, now, connection.key)
         hub.report(connection.loop)
@@ -75,7 +75,7 @@ def _handshake_ended(
     connection.tls_ns += now - began
     failure = type(error).__name__ if error is not None else None
     facts = tuple(_agreed(sock)) if error is None else None
-    connection.marks.extend((kinds.TLS_ENDED, now, (failure, facts)))
+    connection.marks += (kinds.TLS_ENDED, now, (failure, facts))
     if connection is connection.loop.accepting:
         note_blocking(connection, names.LOOP_TLS_HANDSHAKE)
         connection.loop.turn(names.LOOP_ACCEPT, now, connection.key)

@@ -107,7 +107,7 @@ def _writer(connection: Connection, write: Callable[[Any], int]) -> Callable[[An
             now = clock()
             connection.stage = RESPONDING
             exchange.first_write_ns = now
-            connection.marks.extend((kinds.FIRST_WRITE, now, None))
+            connection.marks += (kinds.FIRST_WRITE, now, None)
         try:
             count = write(data)
         except BaseException as error:

@@ -1,0 +1,53 @@
+"""The worker's pace: short slices, and between requests rather than during them.
+
+Each read and write of a request lets go of the GIL and wants it back, some ten times in all. Each
+time it may find the worker at work and wait for the rest of a slice. So the worker looks, before a
+slice, whether anybody is being served, and stands aside for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event
+from time import monotonic_ns as clock
+from time import sleep
+from typing import Final
+
+_SLICE_NS: Final = 400_000
+"""Shorter ones would find the caches cold, which costs as much as half of a message with traces."""
+
+_PAUSE: Final = 0.00005
+"""Seconds that it leaves to the others after a slice; to wake a thread takes some tens of µs."""
+
+_LOOK: Final = 0.0002
+"""Seconds between two looks at who is being served: a look takes the GIL, too."""
+
+_PATIENCE_NS: Final = 2_000_000
+"""So long it waits for those that are being served; a busy server is never without any."""
+
+_CROWD: Final = 256
+"""With more messages waiting it waits for nobody: what it lags behind would be lost one day."""
+
+
+class Pace:
+    """When the worker works; `is_serving` says whether a request is under way in this process."""
+
+    def __init__(self, is_serving: Callable[[], bool]) -> None:
+        self.awaited: set[Event] = set()
+        """By whom what it does is waited for; then it waits for nobody either."""
+        self._is_serving = is_serving
+        self._until_ns = 0
+
+    def keep(self, waiting: int) -> None:
+        """Call it before each piece of work, of which so many are waiting; it may take a rest."""
+        if clock() >= self._until_ns:
+            self.rest(waiting)
+
+    def rest(self, waiting: int = 0) -> None:
+        """Let others have the interpreter, and begin the next slice."""
+        sleep(_PAUSE)
+        if waiting <= _CROWD and not self.awaited:
+            until = clock() + _PATIENCE_NS
+            while self._is_serving() and clock() < until:
+                sleep(_LOOK)
+        self._until_ns = clock() + _SLICE_NS

@@ -1,0 +1,103 @@
+"""The worker's pace: what it does has time, and a request has none."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from itertools import chain, repeat
+from time import monotonic
+
+from tcpwatch.hub import hub
+from tcpwatch.hub.connection import Connection
+from tcpwatch.hub.loop import Listener, Loop
+from tcpwatch.hub.pace import Pace
+from tcpwatch.hub.serving import Serving
+from tcpwatch.testing import FakeKernel
+
+LISTENER = Listener(1, "127.0.0.1", 80, "ipv4", "tcp", "test.Server", False, ())
+MANY = 10_000
+
+
+class Looks:
+    """Answers whether somebody is being served, and counts who asks."""
+
+    def __init__(self, *answers: bool, then: bool = False) -> None:
+        self._answers: Iterator[bool] = chain(answers, repeat(then))
+        self.count = 0
+
+    def __call__(self) -> bool:
+        self.count += 1
+        return next(self._answers)
+
+
+def test_work_waits_until_nobody_is_being_served() -> None:
+    """It looks again and again, and begins when a look finds no request under way."""
+    looks = Looks(True, True, True)
+
+    Pace(looks).keep(waiting=1)
+
+    assert looks.count == 4
+
+
+def test_within_a_slice_nobody_is_asked() -> None:
+    """Work that has begun goes on: it is short."""
+    looks = Looks()
+    pace = Pace(looks)
+    pace.rest()
+
+    pace.keep(waiting=1)
+
+    assert looks.count == 1
+
+
+def test_a_server_that_is_always_busy_is_watched_all_the_same() -> None:
+    """The worker's patience has an end; then it takes a slice."""
+    looks = Looks(then=True)
+    began = monotonic()
+
+    Pace(looks).keep(waiting=1)
+
+    assert looks.count > 1
+    assert monotonic() - began < 1.0
+
+
+def test_who_lags_behind_waits_for_nobody() -> None:
+    """A long queue would lose its oldest one day, which is worse than a late answer."""
+    looks = Looks(then=True)
+
+    Pace(looks).keep(waiting=MANY)
+
+    assert not looks.count
+
+
+def test_who_is_waited_for_waits_for_nobody() -> None:
+    """A flush has a time limit, and somebody who waits for it."""
+    looks = Looks(then=True)
+    pace = Pace(looks)
+    pace.awaited.add(threading.Event())
+
+    pace.keep(waiting=1)
+
+    assert not looks.count
+
+
+def test_a_thread_answers_from_a_requests_first_byte_to_its_last() -> None:
+    """One that waits for the next request on a connection is in nobody's way."""
+    serving = Serving()
+    connection = Connection(1, Loop(LISTENER, None, FakeKernel()), 0, 1, (None,) * 13)
+    serving.by_thread[7] = connection
+    assert not serving.answers
+
+    connection.exchange = object()  # type: ignore[assignment]  # which one does not matter
+    assert serving.answers
+
+
+def test_a_loop_that_is_away_from_select_counts_as_serving() -> None:
+    """Between accept and the first byte no thread answers yet."""
+    loop = hub.loops.by_server[-1] = Loop(LISTENER, None, FakeKernel())
+    try:
+        assert not hub._is_serving()
+        loop.away_since = 1
+        assert hub._is_serving()
+    finally:
+        del hub.loops.by_server[-1]
