@@ -172,18 +172,36 @@ def test_a_server_can_be_left_out(start: Start, seen: Seen, env: dict[str, str])
     assert not seen.recording.spans
 
 
-def test_an_open_connection_is_in_the_snapshot(start: Start) -> None:
-    """`connections()` tells peer, phase, ages and counts of what is open now."""
-    server = start("--server", "plain")
+@pytest.mark.parametrize("traces", ["otlp", "none"])
+def test_an_open_connection_is_in_the_snapshot(start: Start, traces: str) -> None:
+    """`connections()` tells id, peer, phase, ages and counts of what is open now."""
+    server = start("--server", "plain", env={"OTEL_TRACES_EXPORTER": traces})
     with server.connect() as client:
         client.sendall(request_bytes("/", KEEP))
         read_response(client)
         client.sendall(request_bytes("/hold", KEEP))
         (one,) = server.wait_connections(lambda found: bool(found) and found[0]["phase"] == "app")
         assert one["peer"] == ["127.0.0.1", local_port(client)]
+        assert int(one["id"], 16) > 0
         assert one["dispatch"] == "thread"
         assert one["requests"] == 2
         assert 0 <= one["phase_age"] <= one["age"] < 10
         server.tell("release")
         read_response(client)
     assert server.wait_connections(lambda found: not found) == []
+
+
+@pytest.mark.parametrize("traces", ["otlp", "none"])
+@pytest.mark.parametrize("dispatch", ["inline", "process"])
+def test_who_is_in_a_handshake_is_known_by_its_id(
+    start: Start, certificate: str, traces: str, dispatch: str
+) -> None:
+    """A silent client inside accept() holds the loop: `ss -e` finds it by the kernel's id."""
+    env = {"OTEL_TRACES_EXPORTER": traces}
+    server = start("--dispatch", dispatch, "--certificate", certificate, env=env)
+    with server.raw() as client:
+        (one,) = server.wait_connections(
+            lambda found: bool(found) and found[0]["phase"] == "tls_handshake"
+        )
+        assert one["peer"] == ["127.0.0.1", local_port(client)]
+        assert int(one["id"], 16) > 0

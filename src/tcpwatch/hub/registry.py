@@ -47,6 +47,13 @@ _OPEN_AGAIN_NS: Final = 1_000_000_000
 logger = logging.getLogger("tcpwatch")
 
 
+class SocketRef(weakref.ref[Any]):
+    """A reference that knows whose socket it leads to; a callback of each one's own costs more."""
+
+    __slots__ = ("connection",)
+    connection: Connection
+
+
 class Hub:
     """See the module."""
 
@@ -230,6 +237,9 @@ class Hub:
         elif not loop.plain_peers:
             peer = plain_address(peer)
         trace_id, span_id = output.allocate()
+        # To ask for the cookie is to have the kernel make one. Where nobody traces, who wants to
+        # see it can ask the socket later, unless that is in a handshake or in another process.
+        asked = trace_id or loop.getting or loop.listener.forking
         facts = (
             wall_clock() - (clock() - now),
             loop.key,
@@ -239,7 +249,7 @@ class Hub:
             state,
             peer,
             loop.own_address or own_address(sock),
-            kernel.cookie(sock),
+            kernel.cookie(sock) if asked else None,
             rtt,
             retransmits,
             trace_id,
@@ -268,11 +278,14 @@ class Hub:
         identity = connection.socket_id = id(sock)
         self.by_socket[identity] = connection
         try:
-            connection.socket_ref = weakref.ref(sock, lambda _: self._collected(connection))
+            reference = connection.socket_ref = SocketRef(sock, self._collected)
         except TypeError:  # not everything that get_request may return can be referenced weakly
             connection.socket_ref = None
+        else:
+            reference.connection = connection
 
-    def _collected(self, connection: Connection) -> None:
+    def _collected(self, reference: SocketRef) -> None:
+        connection = reference.connection
         if not connection.over and not connection.forked and connection.pid == os.getpid():
             self.end(connection, kinds.CLOSED, None)
 
@@ -299,6 +312,13 @@ class Hub:
         marks += (kind, clock(), why)
         self.post.send(("marks", connection.key, marks))
         self.forget_connection(connection)  # last: stop() waits for those that it still finds
+
+    def cookie(self, connection: Connection) -> str | None:
+        """Return the kernel's id of an open connection of this process."""
+        reference = connection.socket_ref
+        sock = reference() if reference is not None else None
+        known = connection.accepted.cookie
+        return self.kernel.cookie(sock) if known is None and sock is not None else known
 
     def forget_connection(self, connection: Connection) -> None:
         """This process has nothing to do with the connection any longer."""

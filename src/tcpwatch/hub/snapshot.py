@@ -45,7 +45,7 @@ def snapshots(hub: Hub) -> Iterator[ConnectionSnapshot]:
     seen = set()
     for connection in list(hub.connections.values()):
         seen.add(connection.key)
-        yield _of_connection(connection, now)
+        yield _of_connection(hub, connection, now)
     worker = hub.post.worker
     if worker is None:
         return
@@ -57,12 +57,12 @@ def snapshots(hub: Hub) -> Iterator[ConnectionSnapshot]:
                 yield snapshot
 
 
-def _of_connection(connection: Connection, now: int) -> ConnectionSnapshot:
+def _of_connection(hub: Hub, connection: Connection, now: int) -> ConnectionSnapshot:
     accepted, exchange = connection.accepted, connection.exchange
     phase, since = phase_after(*connection.tail, list(connection.marks))
     serving = exchange is not None and connection.stage >= APP and not exchange.steps_back
     return ConnectionSnapshot(
-        id=accepted.cookie,
+        id=hub.cookie(connection),
         server=connection.loop.listener.server_class,
         peer=accepted.peer,
         dispatch=connection.dispatch,
@@ -104,7 +104,7 @@ def identify(hub: Hub, key: int | None) -> Holder:
     if connection is not None:
         phase, _ = phase_after(*connection.tail, list(connection.marks))
         accepted = connection.accepted
-        return Holder(_spell(accepted.peer), accepted.cookie, accepted.peer, phase)
+        return Holder(_spell(accepted.peer), hub.cookie(connection), accepted.peer, phase)
     worker = hub.post.worker
     known = worker.acquaintances.get(key) if worker is not None and key is not None else None
     if known is None:

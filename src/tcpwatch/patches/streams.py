@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import socketserver
 from collections.abc import Callable
+from functools import partial
 from time import monotonic_ns as clock
 from typing import Any, Final
 
@@ -37,9 +38,9 @@ def watch(connection: Connection, handler: Any) -> None:
     raw: Any = getattr(rfile, "raw", rfile)
     reader = writer = None
     if isinstance(raw, _RAW) or (hasattr(raw, "readinto") and hasattr(raw, "__dict__")):
-        reader = raw.readinto = _reader(connection, raw.readinto)
+        reader = raw.readinto = partial(_readinto, connection, raw.readinto)
     if isinstance(wfile, _UNBUFFERED):
-        writer = wfile.write = _writer(connection, wfile.write)
+        writer = wfile.write = partial(_write, connection, wfile.write)
     connection.handled_by = raw, reader, wfile, writer
 
 
@@ -55,25 +56,22 @@ def unwatch(connection: Connection) -> None:
         del wfile.write
 
 
-def _reader(connection: Connection, readinto: Callable[[Any], int]) -> Callable[[Any], int]:
-    def watched_readinto(buffer: Any) -> int:
-        began = clock() if connection.stage == APP else 0
-        try:
-            count = readinto(buffer)
-        except BaseException as error:
-            hide(error)
-            if isinstance(error, OSError):
-                connection.failed(error)
-            raise
-        stage = connection.stage
-        if stage == WAITING:
-            if count:
-                connection.first_byte(clock()).received = count
-        elif stage in _READING:
-            _received(connection, count, began)
-        return count
-
-    return watched_readinto
+def _readinto(connection: Connection, readinto: Callable[[Any], int], buffer: Any) -> int:
+    began = clock() if connection.stage == APP else 0
+    try:
+        count = readinto(buffer)
+    except BaseException as error:
+        hide(error)
+        if isinstance(error, OSError):
+            connection.failed(error)
+        raise
+    stage = connection.stage
+    if stage == WAITING:
+        if count:
+            connection.first_byte(clock()).received = count
+    elif stage in _READING:
+        _received(connection, count, began)
+    return count
 
 
 def _received(connection: Connection, count: int, began: int) -> None:
@@ -100,23 +98,20 @@ def _promised(exchange: Exchange) -> int:
     return size + (int(length) if length.isdecimal() and len(length) <= _DIGITS else _ENDLESS)
 
 
-def _writer(connection: Connection, write: Callable[[Any], int]) -> Callable[[Any], int]:
-    def watched_write(data: Any) -> int:
-        exchange = connection.exchange
-        if exchange is not None and exchange.final and connection.stage < RESPONDING:
-            now = clock()
-            connection.stage = RESPONDING
-            exchange.first_write_ns = now
-            connection.marks += (kinds.FIRST_WRITE, now, None)
-        try:
-            count = write(data)
-        except BaseException as error:
-            hide(error)
-            if isinstance(error, OSError):
-                connection.failed(error)
-            raise
-        if exchange is not None:
-            exchange.last_write_ns = clock()
-        return count
-
-    return watched_write
+def _write(connection: Connection, write: Callable[[Any], int], data: Any) -> int:
+    exchange = connection.exchange
+    if exchange is not None and exchange.final and connection.stage < RESPONDING:
+        now = clock()
+        connection.stage = RESPONDING
+        exchange.first_write_ns = now
+        connection.marks += (kinds.FIRST_WRITE, now, None)
+    try:
+        count = write(data)
+    except BaseException as error:
+        hide(error)
+        if isinstance(error, OSError):
+            connection.failed(error)
+        raise
+    if exchange is not None:
+        exchange.last_write_ns = clock()
+    return count
