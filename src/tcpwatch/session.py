@@ -16,9 +16,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from tcpwatch import names, patches, settings
-from tcpwatch.emit.log import Export, export
-from tcpwatch.emit.providers import destination, disabled, preload
-from tcpwatch.emit.telemetry import Opener
 from tcpwatch.hub import ConnectionSnapshot, hub
 from tcpwatch.hub.output import Output
 from tcpwatch.hub.snapshot import snapshots
@@ -27,6 +24,8 @@ from tcpwatch.patches.wrap import patches as applied
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
+
+    from tcpwatch.emit.log import Export
 
 EXIT_PATIENCE: Final = 1.0
 """Seconds that we give the last export; with its overhead the exit takes at most 2 s longer."""
@@ -84,9 +83,14 @@ class Session:
             if self._installed:
                 return
             chosen = settings.read()
-            if disabled():
+            if settings.disabled():
                 self._say(chosen.banner, "OTEL_SDK_DISABLED is set; nothing is patched")
                 return
+            # The SDK is 15 MB, which a process would carry, and copy at each fork, for nothing.
+            from tcpwatch.emit.log import export
+            from tcpwatch.emit.providers import destination, preload
+            from tcpwatch.emit.telemetry import Opener
+
             preload()
             self._log = export()
             hub.start(chosen, Opener(tracer, meter))
@@ -96,11 +100,11 @@ class Session:
             self._mind_sigterm()
             atexit.register(self._at_exit)
             hub.opened = self._register_last
-            self._say(chosen.banner, self._summary(tracer or meter))
+            given = "the given OpenTelemetry providers" if tracer or meter else ""
+            self._say(chosen.banner, self._summary(given or destination()))
 
-    def _summary(self, given: object) -> str:
+    def _summary(self, where: str) -> str:
         places = ", ".join(applied.modules())
-        where = "the given OpenTelemetry providers" if given else destination()
         note = "" if self.handles_sigterm else "; SIGTERM is not covered"
         return f"watching {places}; telemetry goes to {where}{note}"
 

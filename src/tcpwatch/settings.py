@@ -1,6 +1,6 @@
 """One settings table: every TCPWATCH_* variable with its meaning, type and default.
 
-OTEL_* variables are the SDK's and are not repeated here.
+OTEL_* variables are the SDK's and are not repeated here, but for the one that keeps it out.
 """
 
 from __future__ import annotations
@@ -78,6 +78,11 @@ class Settings:
     process_connections: bool = _setting(False, _switch, "tcpwatch.process.connection.count")
     banner: bool = _setting(True, _switch, "the line on stderr at install")
     strict: bool = _setting(False, _switch, "raise internal errors (for tests)")
+
+
+def disabled(environ: Mapping[str, str] = os.environ) -> bool:
+    """Say whether OTEL_SDK_DISABLED turns everything off."""
+    return environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:

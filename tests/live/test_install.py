@@ -162,6 +162,21 @@ def test_nothing_happens_when_the_sdk_is_disabled(start: Start, seen: Seen) -> N
     assert not seen.recording.points()
 
 
+def test_a_disabled_install_does_not_even_load_the_sdk() -> None:
+    """It is 15 MB, and a tenth of a second at the start."""
+    code = "import sys, tcpwatch; tcpwatch.install(); print('opentelemetry.sdk' in sys.modules)"
+    for disabled, loaded in (("true", "False"), ("false", "True")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**clean_environment(), "OTEL_SDK_DISABLED": disabled},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=True,
+        )
+        assert done.stdout.strip() == loaded
+
+
 def test_one_line_says_what_is_watched_and_where_it_goes(start: Start) -> None:
     """install() prints one line on stderr: what is patched, and the endpoint."""
     server = start(env={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})

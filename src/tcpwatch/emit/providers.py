@@ -65,11 +65,6 @@ class Providers:
         return lone
 
 
-def disabled() -> bool:
-    """Say whether OTEL_SDK_DISABLED turns everything off."""
-    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-
-
 relaying: WeakSet[Any] = WeakSet()
 """Providers of ours whose spans leave by the relay of a forking server, and else not at all."""
 
