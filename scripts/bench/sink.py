@@ -1,8 +1,8 @@
 """Where telemetry goes while something is measured: it is read, and counted when somebody asks.
 
 Run as a module it says its port; each line of input is answered with what came since the last one.
-A collector has a machine of its own; this one shares the server's cores, so it decodes nothing while
-requests are on their way.
+A collector has a machine of its own; this one shares the server's cores, so it decodes nothing
+while requests are on their way.
 """
 
 from __future__ import annotations

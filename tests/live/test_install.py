@@ -168,7 +168,7 @@ def test_a_disabled_install_does_not_even_load_the_sdk() -> None:
     for disabled, loaded in (("true", "False"), ("false", "True")):
         done = subprocess.run(
             [sys.executable, "-c", code],
-            env={**clean_environment(), "OTEL_SDK_DISABLED": disabled},
+            env=clean_environment({"OTEL_SDK_DISABLED": disabled}),
             capture_output=True,
             text=True,
             timeout=LIMIT,

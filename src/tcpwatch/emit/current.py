@@ -16,7 +16,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import Span
 from opentelemetry.trace import SpanContext
 
-from tcpwatch.emit.contexts import State, span_context
+from tcpwatch.emit.contexts import SAMPLED, State, span_context
 
 
 class Ids(NamedTuple):
@@ -28,6 +28,11 @@ class Ids(NamedTuple):
     parent_is_remote: bool
     flags: int
     trace_state: State
+
+    @property
+    def facts(self) -> tuple[Any, ...]:
+        """Return the fields of `Exchanged` from trace_id on, of a span that the worker makes."""
+        return (*self[:4], self.flags & SAMPLED, self.trace_state, False)
 
     @property
     def context(self) -> SpanContext:

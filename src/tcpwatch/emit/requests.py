@@ -22,7 +22,7 @@ from opentelemetry.trace import StatusCode
 from tcpwatch import names
 from tcpwatch.emit import attributes as words
 from tcpwatch.emit.contexts import SAMPLED, with_span
-from tcpwatch.emit.current import RequestSpan, Started
+from tcpwatch.emit.current import Carried, RequestSpan, Started
 from tcpwatch.emit.peers import Peers
 from tcpwatch.emit.starting import Current, Starter
 from tcpwatch.emit.tracing import Tracing
@@ -83,19 +83,30 @@ class RequestSpans:
         context = context_api.get_current()
         if context and _is_suppressed():
             return
-        headers = _fields(head)
-        exchange.host, exchange.user_agent = headers.get("host"), headers.get("user-agent")
-        exchange.forwarded_host = headers.get("x-forwarded-host")
-        exchange.forwarded_for = headers.get("x-forwarded-for")
+        headers = exchange.fields = _fields(head)
         parent = None
         if not self._propagated().isdisjoint(headers):
             context = propagate.extract(headers, context, getter=_HEADERS)
             remote = trace.get_current_span(context).get_span_context()
             parent = remote if remote.is_valid and remote.is_remote else None
-        span = exchange.span = self._starter.start(connection, exchange, context, parent)
+        span = self._start(connection, exchange, context, parent)
         current = span.span if isinstance(span, Started) else span
         token = context_api.attach(with_span(current, context))
         exchange.release = lambda: context_api.detach(token)
+
+    def _start(
+        self,
+        connection: Connection,
+        exchange: Exchange,
+        context: context_api.Context,
+        parent: trace.SpanContext | None,
+    ) -> Current:
+        """Start a span; one that is only carried nobody has to end."""
+        span = self._starter.start(connection, exchange, context, parent)
+        exchange.span_facts = span.ids.facts
+        if type(span) is not Carried:
+            exchange.span = span
+        return span
 
     def _propagated(self) -> frozenset[str]:
         """Return the names of the headers that the propagators look at."""
@@ -112,25 +123,22 @@ class RequestSpans:
             span.set_attribute(names.HTTP_ROUTE, route)
             span.update_name(words.span_name(exchange))
 
-    def end(self, connection: Connection, exchange: Exchange) -> tuple[Any, ...] | None:
+    def end(self, connection: Connection, exchange: Exchange) -> None:
         """End a request's span with its last byte."""
+        if exchange.refused and exchange.span_facts is None and self._tracing.enabled:
+            self._start(connection, exchange, context_api.Context(), None)
         current: Current | None = exchange.span
-        if current is None and exchange.refused and self._tracing.enabled:
-            nothing = context_api.Context()
-            current = self._starter.start(connection, exchange, nothing, None)
         if current is None:
-            return None
+            return
         exchange.span = None
-        ids = current.ids
         end = exchange.last_write_ns or connection.now()
         wall = exchange.wall_ns + end - exchange.first_byte_ns
-        span = None
-        if not (isinstance(current, RequestSpan) and current.ended_untouched(wall)):
-            span = _touched(current)
+        if isinstance(current, RequestSpan) and current.ended_untouched(wall):
+            return
+        span = _touched(current)
         if span is not None:
+            exchange.span_facts = (*current.ids.facts[:-1], bool(current.ids.flags & SAMPLED))
             _finish(connection, exchange, span, end, wall)
-        sampled = ids.flags & SAMPLED
-        return (*ids[:4], sampled, ids.trace_state, span is not None and bool(sampled))
 
 
 def _is_suppressed() -> bool:

@@ -6,7 +6,7 @@ connection, so one thread at a time writes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic_ns as clock
 from time import time_ns as wall_clock
 from typing import TYPE_CHECKING, Any, Final
@@ -39,10 +39,10 @@ class Exchange:
 
     __slots__ = (
         *("body_wait_ns", "cut_short", "ended", "error", "excluded", "final", "first_byte_ns"),
-        *("first_write_ns", "forwarded_for", "forwarded_host", "head_ns", "headers", "host"),
+        *("fields", "first_write_ns", "head_ns", "headers"),
         *("last_write_ns", "method", "peer_instrumented", "received", "refused", "release"),
         *("request_line", "route", "scheme", "sequence", "span", "span_facts", "status", "target"),
-        *("user_agent", "version", "view", "wall_ns"),
+        *("version", "view", "wall_ns"),
     )
 
     def __init__(self, sequence: int, now: int, wall: int) -> None:
@@ -54,10 +54,6 @@ class Exchange:
         self.method: str | None = None
         self.target: str | None = None
         self.version: str | None = None
-        self.host: str | None = None
-        self.forwarded_host: str | None = None
-        self.forwarded_for: str | None = None
-        self.user_agent: str | None = None
         self.status: int | None = None
         self.route: str | None = None
         self.view: View | None = None
@@ -65,17 +61,40 @@ class Exchange:
         self.request_line = b""
         self.headers: Any = None
         """The request's, as its handler has parsed them (an email.message.Message)."""
+        self.fields: Mapping[str, str] = _NO_FIELDS
+        """The first value of each header by its lower-case name, if somebody traces."""
         self.final = self.refused = self.ended = self.cut_short = False
         self.peer_instrumented = self.excluded = False
         self.span: Any = None
+        """One that somebody has to end."""
         self.span_facts: tuple[Any, ...] | None = None
-        """What `Exchanged` has of its span, from trace_id on, once that has ended."""
+        """What `Exchanged` has of its span, from trace_id on; None if it has none."""
         self.release: Any = None
 
     @property
     def steps_back(self) -> bool:
         """Whether our request span and metrics leave this exchange to others, or it is over."""
         return self.ended or self.peer_instrumented or self.excluded
+
+    @property
+    def host(self) -> str | None:
+        """What the client has asked for."""
+        return self.fields.get("host")
+
+    @property
+    def forwarded_host(self) -> str | None:
+        """What a proxy's client has asked for."""
+        return self.fields.get("x-forwarded-host")
+
+    @property
+    def forwarded_for(self) -> str | None:
+        """Who a proxy's client is."""
+        return self.fields.get("x-forwarded-for")
+
+    @property
+    def user_agent(self) -> str | None:
+        """What the client says that it is."""
+        return self.fields.get("user-agent")
 
     def raised(self, cls: type[BaseException]) -> None:
         """Note what the application raised; what came first counts."""
@@ -95,10 +114,7 @@ class Exchange:
             self.target and self.target[:KEPT],
             self.version and self.version[:KEPT],
             self.scheme,
-            self.host and self.host[:KEPT],
-            self.forwarded_host and self.forwarded_host[:KEPT],
-            self.forwarded_for and self.forwarded_for[:KEPT],
-            self.user_agent and self.user_agent[:KEPT],
+            *[text and text[:KEPT] for text in map(self.fields.get, _TOLD_FIELDS)],
             self.status,
             self.route,
             self.view,
@@ -110,6 +126,11 @@ class Exchange:
             *(self.span_facts or NO_SPAN),
         )
 
+
+_TOLD_FIELDS: Final = ("host", "x-forwarded-host", "x-forwarded-for", "user-agent")
+"""In the order in which `Exchanged` has them."""
+
+_NO_FIELDS: Final[Mapping[str, str]] = {}
 
 NO_SPAN: Final = (0, 0, 0, False, 0, (), False)
 assert len(Exchanged._fields) == 16 + len(NO_SPAN)

@@ -34,7 +34,7 @@ def end(connection: Connection, exchange: Exchange, output: Output | None) -> in
         return now
     if output is not None and (exchange.span is not None or exchange.refused):
         try:
-            exchange.span_facts = output.requests.end(connection, exchange)
+            output.requests.end(connection, exchange)
         except Exception as error:
             guard.caught("request span", error)
     now = clock()

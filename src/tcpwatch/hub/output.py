@@ -22,10 +22,10 @@ class Requests(Protocol):
         What makes it no longer current is left in `exchange.release`, for this thread to call.
         """
 
-    def end(self, connection: Connection, exchange: Exchange) -> tuple[Any, ...] | None:
-        """The exchange is over: end its span. Return the fields of `Exchanged` from trace_id on.
+    def end(self, connection: Connection, exchange: Exchange) -> None:
+        """The exchange is over: end its span, or start the one of a request that was refused.
 
-        Any thread may call it.
+        `exchange.span_facts` then are what `Exchanged` has of it. Any thread may call it.
         """
 
     def route(self, exchange: Exchange, route: str) -> None:

@@ -61,12 +61,12 @@ def _matched(context: Any, result: Any, error: BaseException | None) -> None:
     if exchange is None or rule is None or exchange.route is not None:
         return
     exchange.route = rule.rule
-    if exchange.span is None:  # metrics do not say where a view is
+    if exchange.span_facts is None:  # metrics do not say where a view is
         return
     view = context.app.view_functions.get(rule.endpoint)
     if view is not None:
         exchange.view = view_of(view, context.request.method)
-    if hub.output is not None:
+    if hub.output is not None and exchange.span is not None:
         hub.output.requests.route(exchange, rule.rule)
 
 
