@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import select
 import signal
+import socketserver
+import threading
 import time
 from typing import Any
 
@@ -40,16 +42,25 @@ def fork() -> dict[str, object]:
 
 
 def fork_at_a_bad_moment() -> dict[str, object]:
-    """Fork while the worker's thread holds the lock of its event, as it does now and then."""
+    """Fork while another thread holds the hub's lock: in the child nobody will ever let go."""
     from tcpwatch.hub import hub
 
-    worker = hub.post.worker
-    assert worker is not None
-    with worker.wake._cond:  # type: ignore[attr-defined]
-        child = os.fork()
-        if child == 0:
-            os._exit(in_child())
-        ended, _, _ = select.select((os.pidfd_open(child),), (), (), PATIENCE)
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with hub.lock:
+            held.set()
+            over.wait(PATIENCE)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        os._exit(in_child_with_a_server())
+    ended, _, _ = select.select((os.pidfd_open(child),), (), (), PATIENCE)
+    over.set()
+    holder.join()
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return {"ended": bool(ended)}
@@ -60,6 +71,14 @@ def in_child() -> int:
     import tcpwatch
 
     return len(tcpwatch.connections())
+
+
+def in_child_with_a_server() -> int:
+    """Begin to serve, as a worker of a preforking server does; return how many it sees."""
+    with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as server:
+        server.timeout = 0
+        server.handle_request()
+    return in_child()
 
 
 def by_multiprocessing(method: str) -> dict[str, object]:

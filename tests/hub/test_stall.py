@@ -55,6 +55,15 @@ def test_a_stall_is_told_while_it_happens(loop: Loop, caplog: pytest.LogCaptureF
         assert words in record.getMessage()
 
 
+def test_a_look_says_whether_somebody_is_to_be_looked_at_again_soon(loop: Loop) -> None:
+    """A loop that is not in select may get stuck there; one that is may sleep, and we too."""
+    stall = watch(loop)
+    assert stall.look(10 * SECOND)
+
+    loop.enter_select(11 * SECOND)
+    assert not stall.look(11 * SECOND)
+
+
 def told(record: logging.LogRecord) -> dict[str, object]:
     """Return a record's attributes, as OpenTelemetry's handler would export them."""
     return {name: value for name, value in vars(record).items() if "." in name}

@@ -14,7 +14,11 @@ from time import sleep
 from typing import Final
 
 _SLICE_NS: Final = 400_000
-"""Shorter ones would find the caches cold, which costs as much as half of a message with traces."""
+"""Shorter ones would find the caches cold, which costs as much as half of a message with traces.
+
+They grow with what is waiting: on a server that never rests the worker gets the GIL back after 5 ms
+(sys.getswitchinterval()), and has to get through in one slice what came meanwhile.
+"""
 
 _PAUSE: Final = 0.00005
 """Seconds that it leaves to the others after a slice; to wake a thread takes some tens of µs."""
@@ -50,4 +54,4 @@ class Pace:
             until = clock() + _PATIENCE_NS
             while self._is_serving() and clock() < until:
                 sleep(_LOOK)
-        self._until_ns = clock() + _SLICE_NS
+        self._until_ns = clock() + _SLICE_NS * (1 + waiting // _CROWD)

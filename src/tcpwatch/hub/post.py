@@ -51,8 +51,8 @@ class Post:
             self._hurry(queue)
 
     def _hurry(self, queue: deque[Message]) -> None:
-        if self.worker is not None and not self.worker.wake.is_set():
-            self.worker.wake.set()
+        if self.worker is not None and not self.worker.bell.has_rung():
+            self.worker.bell.ring()
         waiting: list[Message] = []
         while len(queue) + len(waiting) > self._capacity:
             try:

@@ -67,10 +67,12 @@ class StallWatch:
         self._threshold_ns = int(threshold * 1e9)
         self._warned: dict[int, tuple[int, int]] = {}
 
-    def look(self, now: int) -> None:
-        """Check every loop; call it a few times a second."""
+    def look(self, now: int) -> bool:
+        """Check every loop; call it a few times a second. Return whether one is not in `select`."""
+        any_away = False
         for loop in self._loops():
             key, since = loop.listener.key, loop.away_since
+            any_away = any_away or bool(since)
             stall, last = self._warned.get(key, (0, 0))
             if stall and stall != since:
                 del self._warned[key]
@@ -82,6 +84,7 @@ class StallWatch:
             if loop.depth:
                 self._warned[key] = (since, now)
                 self._warn(loop, (now - since) / 1e9)
+        return any_away
 
     def _warn(self, loop: Loop, seconds: float) -> None:
         name = loop.label or loop.state

@@ -9,7 +9,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from time import monotonic_ns as clock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tcpwatch import names
 from tcpwatch.core import kinds
@@ -18,6 +18,7 @@ from tcpwatch.core.course import Leg
 from tcpwatch.core.marks import Accepted, Marks
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.guard import guard
+from tcpwatch.hub.bell import Bell
 from tcpwatch.hub.loop import Loop
 from tcpwatch.hub.pace import Pace
 from tcpwatch.hub.relay import Message
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 _RECENT = 4096
 _HISTORY = 8192
 _SWEEP_NS = 5_000_000_000
-TICK = 0.1
+
+_TICK: Final = 0.1
+_IDLE_TICK: Final = 0.25
+"""Seconds between two rounds, and between two of a process in which nothing happens."""
 
 
 class Acquaintance(NamedTuple):
@@ -59,7 +63,7 @@ class Worker:
         self.pids: dict[int, int] = {}
         self.dropped: Counter[str] = Counter()
         self.acquaintances: dict[int, Acquaintance] = {}
-        self.wake = threading.Event()
+        self.bell = Bell()
         self._loops = loops
         self._sinks = sinks
         self._watch = watch
@@ -75,14 +79,16 @@ class Worker:
 
     def run(self) -> None:
         """Work until `stop`; the thread's main function."""
+        tick = _TICK
         while not self._stopping:
-            self.wake.wait(TICK)
-            self.wake.clear()
+            self.bell.sleep(tick)
             try:
-                if self.drain():
+                handled = self.drain()
+                if handled:
                     self._tidy()
                 now = clock()
-                self._watch.look(now)
+                away = self._watch.look(now)
+                tick = _TICK if handled or away else _IDLE_TICK
                 self._sweep(now)
             except Exception as error:  # the thread must outlive whatever one message does
                 guard.caught("worker", error)
@@ -90,7 +96,7 @@ class Worker:
     def stop(self) -> None:
         """Make `run` return after its present round."""
         self._stopping = True
-        self.wake.set()
+        self.bell.ring()
 
     def drain(self) -> int:
         """Handle every message that is queued now. Return how many there were."""
@@ -119,7 +125,7 @@ class Worker:
         done = threading.Event()
         self._pace.awaited.add(done)
         self.post.queue.append(("settled", done))
-        self.wake.set()
+        self.bell.ring()
         try:
             return done.wait(timeout)
         finally:
