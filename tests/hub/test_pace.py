@@ -30,11 +30,18 @@ class Looks:
         return next(self._answers)
 
 
+def pace_of(looks: Looks) -> Pace:
+    """Return a pace at the begin of a round."""
+    pace = Pace(looks)
+    pace.begin()
+    return pace
+
+
 def test_work_waits_until_nobody_is_being_served() -> None:
     """It looks again and again, and begins when a look finds no request under way."""
     looks = Looks(True, True, True)
 
-    Pace(looks).keep(waiting=1)
+    pace_of(looks).keep(waiting=1)
 
     assert looks.count == 4
 
@@ -42,7 +49,7 @@ def test_work_waits_until_nobody_is_being_served() -> None:
 def test_within_a_slice_nobody_is_asked() -> None:
     """Work that has begun goes on: it is short."""
     looks = Looks()
-    pace = Pace(looks)
+    pace = pace_of(looks)
     pace.rest()
 
     pace.keep(waiting=1)
@@ -55,17 +62,33 @@ def test_a_server_that_is_always_busy_is_watched_all_the_same() -> None:
     looks = Looks(then=True)
     began = monotonic()
 
-    Pace(looks).keep(waiting=1)
+    pace_of(looks).keep(waiting=1)
 
     assert looks.count > 1
     assert monotonic() - began < 1.0
+
+
+def test_patience_is_for_a_round() -> None:
+    """On a server that never rests a round is over in time, however many slices it has."""
+    looks = Looks(then=True)
+    pace = pace_of(looks)
+    for _ in range(40):
+        pace.rest()
+
+    before = looks.count
+    pace.rest()
+    assert looks.count == before
+
+    pace.begin()
+    pace.rest()
+    assert looks.count > before
 
 
 def test_who_lags_behind_waits_for_nobody() -> None:
     """A long queue would lose its oldest one day, which is worse than a late answer."""
     looks = Looks(then=True)
 
-    Pace(looks).keep(waiting=MANY)
+    pace_of(looks).keep(waiting=MANY)
 
     assert not looks.count
 
@@ -73,7 +96,7 @@ def test_who_lags_behind_waits_for_nobody() -> None:
 def test_who_is_waited_for_waits_for_nobody() -> None:
     """A flush has a time limit, and somebody who waits for it."""
     looks = Looks(then=True)
-    pace = Pace(looks)
+    pace = pace_of(looks)
     pace.awaited.add(threading.Event())
 
     pace.keep(waiting=1)

@@ -27,7 +27,10 @@ _LOOK: Final = 0.0002
 """Seconds between two looks at who is being served: a look takes the GIL, too."""
 
 _PATIENCE_NS: Final = 2_000_000
-"""So long it waits for those that are being served; a busy server is never without any."""
+_PATIENCE_OF_A_ROUND_NS: Final = 60_000_000
+"""So long it waits for those who are being served, before a slice and in a round of a tenth of a
+second. A busy server is never without any, and a queue that is never empty is memory for good.
+"""
 
 _CROWD: Final = 256
 """With more messages waiting it waits for nobody: what it lags behind would be lost one day."""
@@ -40,7 +43,11 @@ class Pace:
         self.awaited: set[Event] = set()
         """By whom what it does is waited for; then it waits for nobody either."""
         self._is_serving = is_serving
-        self._until_ns = 0
+        self._until_ns = self._patience_ns = 0
+
+    def begin(self) -> None:
+        """Begin a round: with new patience."""
+        self._patience_ns = _PATIENCE_OF_A_ROUND_NS
 
     def keep(self, waiting: int) -> None:
         """Call it before each piece of work, of which so many are waiting; it may take a rest."""
@@ -50,8 +57,11 @@ class Pace:
     def rest(self, waiting: int = 0) -> None:
         """Let others have the interpreter, and begin the next slice."""
         sleep(_PAUSE)
+        began = now = clock()
         if waiting <= _CROWD and not self.awaited:
-            until = clock() + _PATIENCE_NS
-            while self._is_serving() and clock() < until:
+            until = began + min(_PATIENCE_NS, self._patience_ns)
+            while now < until and self._is_serving():
                 sleep(_LOOK)
-        self._until_ns = clock() + _SLICE_NS * (1 + waiting // _CROWD)
+                now = clock()
+            self._patience_ns -= now - began
+        self._until_ns = now + _SLICE_NS * (1 + waiting // _CROWD)

@@ -101,6 +101,7 @@ class Worker:
     def drain(self) -> int:
         """Handle every message that is queued now. Return how many there were."""
         queue, handled, pace = self.post.queue, 0, self._pace
+        pace.begin()
         while queue:
             pace.keep(len(queue))
             try:
