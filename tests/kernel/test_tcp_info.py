@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from tcpwatch.core.marks import Closing
 from tcpwatch.kernel.reader import parse_proc_tcp
-from tcpwatch.kernel.tcp_info import SIZE, parse_accepted, parse_closing, parse_queue
+from tcpwatch.kernel.tcp_info import (
+    SIZE,
+    TELLING_SIZE,
+    parse_accepted,
+    parse_closing,
+    parse_queue,
+    read_closing,
+    read_end,
+    read_path,
+)
 
 FIELDS = {
     "state": (0, "B"),
@@ -111,6 +120,17 @@ PROC = """\
    0: 0100007F:1F90 00000000:0000 0A 00000000:00000011 00:00000000 00000000     0
    1: 0100007F:1F90 0100007F:C350 01 00000000:00000005 00:00000000 00000000     0
 """
+
+
+@given(st.binary(min_size=TELLING_SIZE, max_size=SIZE))
+def test_a_part_that_is_read_alone_is_the_whole_ones(data: bytes) -> None:
+    """Whether the kernel's bytes come here or, read already, the fields: same state, same bytes."""
+    whole = parse_closing(data)
+
+    for told in (data, tuple(whole)):
+        assert read_closing(told) == whole
+        assert read_end(told) == (whole.state, whole.bytes_received)
+        assert read_path(told) == (whole.rtt_us and whole.rtt_us * 1000, whole.retransmits)
 
 
 def test_proc_tcp_tells_a_listeners_depth() -> None:
