@@ -72,6 +72,16 @@ def slow_down(factor: float) -> None:
     sys.setswitchinterval(sys.getswitchinterval() * factor)
 
 
+def slow_down_worker(factor: float) -> None:
+    """Make what tcpwatch's worker waits for, and the slices in which it works, longer too."""
+    from tcpwatch.hub import bell, pace
+
+    sleep = bell.Bell.sleep
+    bell.Bell.sleep = lambda self, seconds: sleep(self, seconds * factor)  # type: ignore[method-assign]
+    for name in ("SLICE_NS", "PAUSE", "LOOK", "PATIENCE_NS", "PATIENCE_OF_A_ROUND_NS"):
+        setattr(pace, name, type(getattr(pace, name))(getattr(pace, name) * factor))
+
+
 def watched(watch: str) -> Callable[[], Any]:
     """Have the process watched; return what exports all that is held."""
     if watch == TCPWATCH:
@@ -155,6 +165,9 @@ def main(kind: str, watch: str) -> None:
     factor = float(os.environ.get(STRETCH, "1"))
     if factor > 1:
         slow_down(factor)
+    if factor > 1 and watch == TCPWATCH:
+        with suppress(ModuleNotFoundError):  # another checkout's worker may wait in another way
+            slow_down_worker(factor)
     flush = watched(watch)
     server = make(kind, watch)
     if factor > 1:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from opentelemetry.sdk.trace import TracerProvider
 from werkzeug import serving
 
 import tcpwatch
@@ -23,14 +24,14 @@ _CALLS = {
 
 
 def cost() -> dict[str, Any]:
-    """Return the system calls that tcpwatch adds to one connection, and the threads it starts."""
+    """Return the system calls that tcpwatch adds to a traced connection, and its threads."""
     calls: Counter[str] = Counter()
     _count(calls, socket.socket, "getsockopt", lambda name, *_: _CALLS.get(name, "getsockopt"))
     _count(calls, socket.socket, "getsockname", lambda *_: "getsockname")
     _count(calls, fcntl, "ioctl", lambda *_: "ioctl(SIOCOUTQ)")
     bare = _calls_per_connection(calls)
     before = {thread.name for thread in threading.enumerate()}
-    tcpwatch.install()
+    tcpwatch.install(tracer_provider=TracerProvider())
     watched = _calls_per_connection(calls)
     ours = sorted(
         thread.name

@@ -13,21 +13,21 @@ from time import monotonic_ns as clock
 from time import sleep
 from typing import Final
 
-_SLICE_NS: Final = 400_000
+SLICE_NS: Final = 400_000
 """Shorter ones would find the caches cold, which costs as much as half of a message with traces.
 
 They grow with what is waiting: on a server that never rests the worker gets the GIL back after 5 ms
 (sys.getswitchinterval()), and has to get through in one slice what came meanwhile.
 """
 
-_PAUSE: Final = 0.00005
+PAUSE: Final = 0.00005
 """Seconds that it leaves to the others after a slice; to wake a thread takes some tens of µs."""
 
-_LOOK: Final = 0.0002
+LOOK: Final = 0.0002
 """Seconds between two looks at who is being served: a look takes the GIL, too."""
 
-_PATIENCE_NS: Final = 2_000_000
-_PATIENCE_OF_A_ROUND_NS: Final = 60_000_000
+PATIENCE_NS: Final = 2_000_000
+PATIENCE_OF_A_ROUND_NS: Final = 60_000_000
 """So long it waits for those who are being served, before a slice and in a round of a tenth of a
 second. A busy server is never without any, and a queue that is never empty is memory for good.
 """
@@ -47,7 +47,7 @@ class Pace:
 
     def begin(self) -> None:
         """Begin a round: with new patience."""
-        self._patience_ns = _PATIENCE_OF_A_ROUND_NS
+        self._patience_ns = PATIENCE_OF_A_ROUND_NS
 
     def keep(self, waiting: int) -> None:
         """Call it before each piece of work, of which so many are waiting; it may take a rest."""
@@ -56,12 +56,12 @@ class Pace:
 
     def rest(self, waiting: int = 0) -> None:
         """Let others have the interpreter, and begin the next slice."""
-        sleep(_PAUSE)
+        sleep(PAUSE)
         began = now = clock()
         if waiting <= _CROWD and not self.awaited:
-            until = began + min(_PATIENCE_NS, self._patience_ns)
+            until = began + min(PATIENCE_NS, self._patience_ns)
             while now < until and self._is_serving():
-                sleep(_LOOK)
+                sleep(LOOK)
                 now = clock()
             self._patience_ns -= now - began
-        self._until_ns = now + _SLICE_NS * (1 + waiting // _CROWD)
+        self._until_ns = now + SLICE_NS * (1 + waiting // _CROWD)
