@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from itertools import chain, repeat
-from time import monotonic
+from time import monotonic, monotonic_ns
 
 from tcpwatch.hub import hub
-from tcpwatch.hub.connection import Connection
+from tcpwatch.hub.connection import Connection, Exchange
 from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.pace import Pace
 from tcpwatch.hub.serving import Serving
@@ -109,18 +109,30 @@ def test_a_thread_answers_from_a_requests_first_byte_to_its_last() -> None:
     serving = Serving()
     connection = Connection(1, Loop(LISTENER, None, FakeKernel()), 0, 1, (None,) * 13)
     serving.by_thread[7] = connection
-    assert not serving.answers
+    assert not serving.answers(lately=10)
 
-    connection.exchange = object()  # type: ignore[assignment]  # which one does not matter
-    assert serving.answers
+    connection.exchange = Exchange(1, 20, 0)
+    assert serving.answers(lately=10)
 
 
-def test_a_loop_that_is_away_from_select_counts_as_serving() -> None:
-    """Between accept and the first byte no thread answers yet."""
+def test_nobody_stands_aside_for_a_request_without_end() -> None:
+    """One that has been under way for long waits for something else, or streams for an hour."""
+    serving = Serving()
+    connection = Connection(1, Loop(LISTENER, None, FakeKernel()), 0, 1, (None,) * 13)
+    connection.exchange = Exchange(1, 20, 0)
+    serving.by_thread[7] = connection
+
+    assert not serving.answers(lately=30)
+
+
+def test_a_loop_that_has_just_left_select_counts_as_serving() -> None:
+    """Between accept and the first byte no thread answers yet; one that is stuck is no reason."""
     loop = hub.loops.by_server[-1] = Loop(LISTENER, None, FakeKernel())
     try:
         assert not hub._is_serving()
-        loop.away_since = 1
+        loop.away_since = monotonic_ns()
         assert hub._is_serving()
+        loop.away_since -= 1_000_000_000
+        assert not hub._is_serving()
     finally:
         del hub.loops.by_server[-1]

@@ -44,6 +44,9 @@ _SETTLING: Final = 1.0
 _ENDING_NS: Final = 250_000_000
 _OPEN_AGAIN_NS: Final = 1_000_000_000
 
+_YOUNG_NS: Final = 50_000_000
+"""A request that takes longer waits for something else, and to one that streams there is no end."""
+
 logger = logging.getLogger("tcpwatch")
 
 
@@ -173,10 +176,11 @@ class Hub:
         return self.is_helper or key in self.connections
 
     def _is_serving(self) -> bool:
-        """Say whether a request is under way here: its threads want the interpreter."""
+        """Say whether a request has just begun here: its threads want the interpreter."""
         if self.is_helper:
             return False
-        return any(loop.away_since for loop in self.loops) or self.serving.answers
+        lately = clock() - _YOUNG_NS
+        return any(loop.away_since > lately for loop in self.loops) or self.serving.answers(lately)
 
     def _sinks(self) -> list[Sink]:
         return self.output.sinks if self.output is not None else []

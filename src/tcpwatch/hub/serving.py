@@ -36,11 +36,11 @@ class Serving:
         """The connection that this thread serves."""
         return self.by_thread.get(get_ident())
 
-    @property
-    def answers(self) -> bool:
-        """Whether one of the first threads is between a request's first byte and its last."""
+    def answers(self, lately: int) -> bool:
+        """Say whether one of the first threads answers a request begun after `lately` (ns)."""
         for connection in islice(list(self.by_thread.values()), _LOOKED_AT):
-            if connection.exchange is not None:
+            exchange = connection.exchange
+            if exchange is not None and exchange.first_byte_ns > lately:
                 return True
         return False
 
