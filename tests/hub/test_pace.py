@@ -30,9 +30,9 @@ class Looks:
         return next(self._answers)
 
 
-def pace_of(looks: Looks) -> Pace:
-    """Return a pace at the begin of a round."""
-    pace = Pace(looks)
+def pace_of(looks: Looks, waiting: int = 1) -> Pace:
+    """Return a pace at the begin of a round, with so many messages to come."""
+    pace = Pace(looks, lambda: waiting)
     pace.begin()
     return pace
 
@@ -41,7 +41,7 @@ def test_work_waits_until_nobody_is_being_served() -> None:
     """It looks again and again, and begins when a look finds no request under way."""
     looks = Looks(True, True, True)
 
-    pace_of(looks).keep(waiting=1)
+    pace_of(looks).keep()
 
     assert looks.count == 4
 
@@ -52,7 +52,7 @@ def test_within_a_slice_nobody_is_asked() -> None:
     pace = pace_of(looks)
     pace.rest()
 
-    pace.keep(waiting=1)
+    pace.keep()
 
     assert looks.count == 1
 
@@ -62,7 +62,7 @@ def test_a_server_that_is_always_busy_is_watched_all_the_same() -> None:
     looks = Looks(then=True)
     began = monotonic()
 
-    pace_of(looks).keep(waiting=1)
+    pace_of(looks).keep()
 
     assert looks.count > 1
     assert monotonic() - began < 1.0
@@ -88,9 +88,31 @@ def test_who_lags_behind_waits_for_nobody() -> None:
     """A long queue would lose its oldest one day, which is worse than a late answer."""
     looks = Looks(then=True)
 
-    pace_of(looks).keep(waiting=MANY)
+    pace_of(looks, waiting=MANY).keep()
 
     assert not looks.count
+
+
+def test_a_small_queue_is_crowded_sooner() -> None:
+    """Half of it, at most, may wait while the worker does."""
+    looks = Looks(then=True)
+    pace = Pace(looks, lambda: 20, crowd=16)
+    pace.begin()
+
+    pace.keep()
+
+    assert not looks.count
+
+
+def test_patience_ends_when_messages_come_in() -> None:
+    """The queue grows while the worker waits."""
+    looks = Looks(then=True)
+    pace = Pace(looks, lambda: 0 if looks.count < 2 else MANY)
+    pace.begin()
+
+    pace.keep()
+
+    assert looks.count == 2
 
 
 def test_who_is_waited_for_waits_for_nobody() -> None:
@@ -99,7 +121,7 @@ def test_who_is_waited_for_waits_for_nobody() -> None:
     pace = pace_of(looks)
     pace.awaited.add(threading.Event())
 
-    pace.keep(waiting=1)
+    pace.keep()
 
     assert not looks.count
 
@@ -123,6 +145,17 @@ def test_nobody_stands_aside_for_a_request_without_end() -> None:
     serving.by_thread[7] = connection
 
     assert not serving.answers(lately=30)
+
+
+def test_of_many_threads_the_youngest_are_looked_at() -> None:
+    """A hundred kept connections that wait for their next request hide nobody."""
+    serving = Serving()
+    loop = Loop(LISTENER, None, FakeKernel())
+    for thread in range(100):
+        serving.by_thread[thread] = Connection(thread, loop, 0, 1, (None,) * 13)
+    serving.by_thread[99].exchange = Exchange(1, 20, 0)
+
+    assert serving.answers(lately=10)
 
 
 def test_a_loop_that_has_just_left_select_counts_as_serving() -> None:

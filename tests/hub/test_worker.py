@@ -46,10 +46,9 @@ def worker(sink: RecordingSink, loop: Loop) -> Iterator[Worker]:
 def worker_for(loop: Loop, *sinks: RecordingSink, room: int = 10) -> Worker:
     """Make a worker for so many messages at a time."""
     watch = StallWatch(list, lambda _: Holder(""), 1.0)
-    pace = Pace(lambda: False)
-    return Worker(
-        Post(room), lambda key: loop, lambda: list(sinks), watch, 0.05, lambda key: False, pace
-    )
+    post = Post(room)
+    pace = Pace(lambda: False, lambda: len(post.queue))
+    return Worker(post, lambda key: loop, lambda: list(sinks), watch, 0.05, lambda key: False, pace)
 
 
 def accepted(when: int, wait: int | None = 0, cookie: str = "a") -> Marks:

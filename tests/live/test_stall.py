@@ -83,6 +83,18 @@ def test_the_end_of_a_stall_is_told(start: Start) -> None:
     assert "gate.py" not in after
 
 
+def test_the_stack_of_a_stall_is_the_servers_alone(start: Start) -> None:
+    """A client that sends half of a head: the loop's thread is inside a read that we watch."""
+    server = start("--dispatch", "inline", env=STALL)
+    with server.connect() as first, server.connect() as second:
+        first.sendall(b"GET / HT")
+        second.sendall(request_bytes("/"))
+        server.wait_stderr("readinto")
+    assert "socket.py" in server.stderr
+    assert not any("tcpwatch/patches" in line for line in server.stderr.splitlines())
+    assert "tcpwatch wrapper" not in server.stderr
+
+
 def test_a_stall_before_the_first_accept_is_told(start: Start, certificate: str) -> None:
     """The very first connection may be the one that stalls: a TLS client that says nothing."""
     server = start("--certificate", certificate, env=STALL)

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from tcpwatch.hub.output import Output
 
 
-def end(connection: Connection, exchange: Exchange, output: Output | None) -> int:
+def end(
+    connection: Connection, exchange: Exchange, output: Output | None, at_once: bool = False
+) -> int:
     """End an exchange, whether its response is out or was cut off. Return when (ns).
 
     A thread that is late here meets the next connection's at the GIL. So what can be done later the
-    worker does, who gets the exchange as it is.
+    worker does, who gets the exchange as it is; not so `at_once`, if its thread goes on with it.
     """
     exchange.ended = True
     marks = connection.marks
@@ -38,9 +40,9 @@ def end(connection: Connection, exchange: Exchange, output: Output | None) -> in
         except Exception as error:
             guard.caught("request span", error)
     now = clock()
-    # Many may wait for the worker: of large ones it gets the beginnings only.
-    small = exchange.received <= KEPT
-    marks += (kinds.EXCHANGE_ENDED, now, exchange if small else exchange.freeze())
+    # Many may wait for the worker: of large ones, and of unseen ones, it gets the beginnings only.
+    later = not at_once and 0 < exchange.received <= KEPT
+    marks += (kinds.EXCHANGE_ENDED, now, exchange if later else exchange.freeze())
     return now
 
 

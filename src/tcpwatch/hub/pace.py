@@ -37,31 +37,40 @@ _CROWD: Final = 256
 
 
 class Pace:
-    """When the worker works; `is_serving` says whether a request is under way in this process."""
+    """When the worker works.
 
-    def __init__(self, is_serving: Callable[[], bool]) -> None:
+    `is_serving` says whether a request has just begun in this process, `waiting` how many messages
+    there are, and `crowd` how many are too many to wait for anybody.
+    """
+
+    def __init__(
+        self, is_serving: Callable[[], bool], waiting: Callable[[], int], crowd: int = _CROWD
+    ) -> None:
         self.awaited: set[Event] = set()
         """By whom what it does is waited for; then it waits for nobody either."""
-        self._is_serving = is_serving
+        self._is_serving, self._waiting = is_serving, waiting
+        self._crowd = max(min(crowd, _CROWD), 1)
         self._until_ns = self._patience_ns = 0
 
     def begin(self) -> None:
         """Begin a round: with new patience."""
         self._patience_ns = PATIENCE_OF_A_ROUND_NS
 
-    def keep(self, waiting: int) -> None:
-        """Call it before each piece of work, of which so many are waiting; it may take a rest."""
+    def keep(self) -> None:
+        """Call it before each piece of work; it may take a rest."""
         if clock() >= self._until_ns:
-            self.rest(waiting)
+            self.rest()
 
-    def rest(self, waiting: int = 0) -> None:
+    def rest(self) -> None:
         """Let others have the interpreter, and begin the next slice."""
         sleep(PAUSE)
         began = now = clock()
-        if waiting <= _CROWD and not self.awaited:
-            until = began + min(PATIENCE_NS, self._patience_ns)
-            while now < until and self._is_serving():
-                sleep(LOOK)
-                now = clock()
-            self._patience_ns -= now - began
-        self._until_ns = now + SLICE_NS * (1 + waiting // _CROWD)
+        until = began + min(PATIENCE_NS, self._patience_ns)
+        while now < until and self._has_time() and self._is_serving():
+            sleep(LOOK)
+            now = clock()
+        self._patience_ns -= now - began
+        self._until_ns = now + SLICE_NS * (1 + self._waiting() // self._crowd)
+
+    def _has_time(self) -> bool:
+        return not self.awaited and self._waiting() <= self._crowd

@@ -167,7 +167,7 @@ class Hub:
                     watch,
                     settings.blame_min,
                     self._is_open,
-                    Pace(self._is_serving),
+                    Pace(self._is_serving, lambda: len(self.post.queue), settings.queue_size // 2),
                 )
                 self.post.employ(worker)
             return worker
@@ -311,7 +311,7 @@ class Hub:
         connection.over = True
         exchange = connection.exchange
         if exchange is not None and exchange.head_ns and not exchange.ended:
-            exchanges.end(connection, exchange, self.output)
+            exchanges.end(connection, exchange, self.output, at_once=True)
         marks, connection.marks = connection.marks, []
         marks += (kind, clock(), why)
         self.post.send(("marks", connection.key, marks))
@@ -319,10 +319,11 @@ class Hub:
 
     def cookie(self, connection: Connection) -> str | None:
         """Return the kernel's id of an open connection of this process."""
-        reference = connection.socket_ref
-        sock = reference() if reference is not None else None
-        known = connection.accepted.cookie
-        return self.kernel.cookie(sock) if known is None and sock is not None else known
+        accepted, reference = connection.accepted, connection.socket_ref
+        sock = reference() if reference is not None and accepted.cookie is None else None
+        if sock is not None:
+            accepted = connection.accepted = accepted._replace(cookie=self.kernel.cookie(sock))
+        return accepted.cookie
 
     def forget_connection(self, connection: Connection) -> None:
         """This process has nothing to do with the connection any longer."""

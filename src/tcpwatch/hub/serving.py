@@ -16,7 +16,7 @@ logger = logging.getLogger("tcpwatch")
 _Local = threading.local
 
 _LOOKED_AT: Final = 32
-"""Of more threads some are always answering, and a look at them all would be dear."""
+"""A look at more threads would be dear; those that have served for long are mostly idle."""
 
 
 class Serving:
@@ -37,8 +37,8 @@ class Serving:
         return self.by_thread.get(get_ident())
 
     def answers(self, lately: int) -> bool:
-        """Say whether one of the first threads answers a request begun after `lately` (ns)."""
-        for connection in islice(list(self.by_thread.values()), _LOOKED_AT):
+        """Say whether one of the youngest threads answers a request begun after `lately` (ns)."""
+        for connection in islice(reversed(list(self.by_thread.values())), _LOOKED_AT):
             exchange = connection.exchange
             if exchange is not None and exchange.first_byte_ns > lately:
                 return True

@@ -64,6 +64,7 @@ class StallWatch:
     ) -> None:
         self._loops = loops
         self._identify = identify
+        self.threshold = threshold
         self._threshold_ns = int(threshold * 1e9)
         self._warned: dict[int, tuple[int, int]] = {}
 

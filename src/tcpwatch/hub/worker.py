@@ -35,7 +35,7 @@ _SWEEP_NS = 5_000_000_000
 
 _TICK: Final = 0.1
 _IDLE_TICK: Final = 0.25
-"""Seconds between two rounds, and between two of a process in which nothing happens."""
+"""Seconds between two rounds, and at most between two of a process in which nothing happens."""
 
 
 class Acquaintance(NamedTuple):
@@ -80,6 +80,7 @@ class Worker:
     def run(self) -> None:
         """Work until `stop`; the thread's main function."""
         tick = _TICK
+        idle_tick = max(_TICK, min(_IDLE_TICK, self._watch.threshold / 2))
         while not self._stopping:
             self.bell.sleep(tick)
             try:
@@ -88,7 +89,7 @@ class Worker:
                     self._tidy()
                 now = clock()
                 away = self._watch.look(now)
-                tick = _TICK if handled or away else _IDLE_TICK
+                tick = _TICK if handled or away else idle_tick
                 self._sweep(now)
             except Exception as error:  # the thread must outlive whatever one message does
                 guard.caught("worker", error)
@@ -103,7 +104,7 @@ class Worker:
         queue, handled, pace = self.post.queue, 0, self._pace
         pace.begin()
         while queue:
-            pace.keep(len(queue))
+            pace.keep()
             try:
                 message = queue.popleft()
             except IndexError:

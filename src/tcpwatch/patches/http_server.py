@@ -53,11 +53,10 @@ def _is_base(cls: type) -> bool:
 
     `python -m http.server` runs the module's code again as `__main__`, with classes of its own.
     """
-    return cls is BaseHTTPRequestHandler or _is_standard(vars(cls).get("handle"))
+    return cls is BaseHTTPRequestHandler or _is_copy(vars(cls).get("handle"))
 
 
-def _is_standard(handle: Any) -> bool:
-    """Say whether a handle() is BaseHTTPRequestHandler's, or its copy's."""
+def _is_copy(handle: Any) -> bool:
     return getattr(handle, "__code__", None) == _HANDLE_CODE
 
 
@@ -121,7 +120,9 @@ def _parsed(handler: Any, result: Any, error: BaseException | None) -> None:
     if type(handler.request) is not socket.socket and _is_tls(handler.request):
         exchange.scheme = "https"
     # http.server's own handle() answers 501 itself where there is no such do_ method.
-    if not parsed or (_is_standard(type(handler).handle) and not hasattr(handler, f"do_{command}")):
+    handle = type(handler).handle
+    standard = handle is BaseHTTPRequestHandler.handle or _is_copy(handle)
+    if not parsed or (standard and not hasattr(handler, f"do_{command}")):
         exchange.refused = True
         return
     _head_parsed(connection, exchange, handler)

@@ -38,9 +38,9 @@ def watch(connection: Connection, handler: Any) -> None:
     raw: Any = getattr(rfile, "raw", rfile)
     reader = writer = None
     if isinstance(raw, _RAW) or (hasattr(raw, "readinto") and hasattr(raw, "__dict__")):
-        reader = raw.readinto = partial(_readinto, connection, raw.readinto)
+        reader = raw.readinto = partial(watched_readinto, connection, raw.readinto)
     if isinstance(wfile, _UNBUFFERED):
-        writer = wfile.write = partial(_write, connection, wfile.write)
+        writer = wfile.write = partial(watched_write, connection, wfile.write)
     connection.handled_by = raw, reader, wfile, writer
 
 
@@ -56,7 +56,8 @@ def unwatch(connection: Connection) -> None:
         del wfile.write
 
 
-def _readinto(connection: Connection, readinto: Callable[[Any], int], buffer: Any) -> int:
+def watched_readinto(connection: Connection, readinto: Callable[[Any], int], buffer: Any) -> int:
+    """Read, and see what comes; the name is one that a stall's stack leaves out."""
     began = clock() if connection.stage == APP else 0
     try:
         count = readinto(buffer)
@@ -98,7 +99,8 @@ def _promised(exchange: Exchange) -> int:
     return size + (int(length) if length.isdecimal() and len(length) <= _DIGITS else _ENDLESS)
 
 
-def _write(connection: Connection, write: Callable[[Any], int], data: Any) -> int:
+def watched_write(connection: Connection, write: Callable[[Any], int], data: Any) -> int:
+    """Write, and see when; the name is one that a stall's stack leaves out."""
     exchange = connection.exchange
     if exchange is not None and exchange.final and connection.stage < RESPONDING:
         now = clock()
