@@ -17,7 +17,7 @@ LISTENER = Listener(1, "127.0.0.1", 80, "ipv4", "tcp", "test.Server", False, ())
 
 def answered(received: int) -> tuple[Connection, Exchange]:
     """Return a connection and its exchange, of which so many bytes were seen."""
-    connection = Connection(1, Loop(LISTENER, None, FakeKernel()), 0, 1, (None,) * 13)
+    connection = Connection(1, Loop(LISTENER, None, FakeKernel()), 0, 1, (0,) * 13)
     exchange = connection.first_byte(5)
     exchange.head_ns, exchange.status, exchange.received = 10, 200, received
     return connection, exchange

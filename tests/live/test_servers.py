@@ -197,11 +197,11 @@ def test_who_is_in_a_handshake_is_known_by_its_id(
     start: Start, certificate: str, traces: str, dispatch: str
 ) -> None:
     """A silent client inside accept() holds the loop: `ss -e` finds it by the kernel's id."""
-    env = {"OTEL_TRACES_EXPORTER": traces}
+    env = {"OTEL_TRACES_EXPORTER": traces, "TCPWATCH_STALL": "0.3"}
     server = start("--dispatch", dispatch, "--certificate", certificate, env=env)
-    with server.raw() as client:
-        (one,) = server.wait_connections(
-            lambda found: bool(found) and found[0]["phase"] == "tls_handshake"
-        )
+    with server.raw() as client, server.raw():
+        server.wait_stderr("TLS handshake")
+        (one,) = server.connections()
+        assert one["phase"] == "tls_handshake"
         assert one["peer"] == ["127.0.0.1", local_port(client)]
         assert int(one["id"], 16) > 0
