@@ -180,7 +180,10 @@ class Hub:
         if self.is_helper:
             return False
         lately = clock() - _YOUNG_NS
-        return any(loop.away_since > lately for loop in self.loops) or self.serving.answers(lately)
+        for loop in self.loops:  # no generator: this is asked thousands of times a second
+            if loop.away_since > lately:
+                return True
+        return self.serving.answers(lately)
 
     def _sinks(self) -> list[Sink]:
         return self.output.sinks if self.output is not None else []

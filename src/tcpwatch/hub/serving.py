@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from itertools import islice
 from threading import get_ident
 from typing import Final
 
@@ -38,7 +37,7 @@ class Serving:
 
     def answers(self, lately: int) -> bool:
         """Say whether one of the youngest threads answers a request begun after `lately` (ns)."""
-        for connection in islice(reversed(list(self.by_thread.values())), _LOOKED_AT):
+        for connection in list(self.by_thread.values())[-_LOOKED_AT:]:
             exchange = connection.exchange
             if exchange is not None and exchange.first_byte_ns > lately:
                 return True
