@@ -135,5 +135,16 @@ def test_a_part_that_is_read_alone_is_the_whole_ones(data: bytes) -> None:
 
 def test_proc_tcp_tells_a_listeners_depth() -> None:
     """rx_queue of the LISTEN row, and of no other."""
-    assert parse_proc_tcp(PROC, 8080) == 17
-    assert parse_proc_tcp(PROC, 80) is None
+    assert parse_proc_tcp(PROC.splitlines(), 8080) == 17
+    assert parse_proc_tcp(PROC.splitlines(), 80) is None
+
+
+def test_proc_tcp_is_read_as_far_as_there_are_listeners() -> None:
+    """They come first: a host's connections, however many, are not read to find one."""
+    head, listening, *connections = PROC.splitlines()
+    half_open = listening.replace(" 0A ", " 03 ")
+    rows = iter([head, half_open, listening, *connections, *connections])
+
+    assert parse_proc_tcp(rows, 80) is None
+    assert len(list(rows)) == 2 * len(connections) - 1
+    assert parse_proc_tcp([head, half_open, listening], 8080) == 17

@@ -6,6 +6,8 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 try:
@@ -38,6 +40,8 @@ _NO_ANSWER = (OSError, AttributeError)
 """What get_request() returns may be a socket of a program's own making, that cannot be asked."""
 _PROC_TCP = Path("/proc/net/tcp")
 _PROC_TCP6 = Path("/proc/net/tcp6")
+_LISTEN, _SYN_RECV = "0A", "03"
+"""States in these files (include/net/tcp_states.h), in hex."""
 
 
 class Kernel:
@@ -121,7 +125,8 @@ class Kernel:
     def depth_of_port(self, port: int) -> int | None:
         """Return the accept queue's depth of the listener on `port`, seen from another process.
 
-        Reads /proc/net/tcp and tcp6, whose cost grows with the number of sockets on the host.
+        Reads the first rows of /proc/net/tcp and tcp6: some tenths of a millisecond, however many
+        connections the host has.
         """
         depths = [
             depth
@@ -134,16 +139,22 @@ class Kernel:
 def _listening(path: Path, port: int) -> int | None:
     try:
         with path.open() as rows:
-            return parse_proc_tcp(rows.read(), port)
+            return parse_proc_tcp(rows, port)
     except OSError:
         return None
 
 
-def parse_proc_tcp(text: str, port: int) -> int | None:
-    """Return rx_queue of the LISTEN row of `port` in a /proc/net/tcp table (its depth)."""
+def parse_proc_tcp(rows: Iterable[str], port: int) -> int | None:
+    """Return rx_queue of the LISTEN row of `port` in a /proc/net/tcp table (its depth).
+
+    The kernel lists listeners first, before Linux 4.4 with their half-open connections among them
+    (net/ipv4/tcp_ipv4.c, tcp_get_idx), then all others: of 100,000 in TIME_WAIT none is read.
+    """
     wanted = f":{port:04X}"
-    for row in text.splitlines()[1:]:
+    for row in islice(rows, 1, None):
         columns = row.split()
-        if len(columns) > 4 and columns[3] == "0A" and columns[1].endswith(wanted):
+        if len(columns) <= 4 or columns[3] not in {_LISTEN, _SYN_RECV}:
+            return None
+        if columns[3] == _LISTEN and columns[1].endswith(wanted):
             return int(columns[4].partition(":")[2], 16)
     return None
