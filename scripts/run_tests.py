@@ -14,7 +14,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from environments import ROOT, Environment, all_environments
@@ -40,6 +40,8 @@ class Result:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    failures: list[str] = field(default_factory=list)
+    """The tests that failed, each with the beginning of why."""
 
     def __str__(self) -> str:
         """Read like pytest's closing line."""
@@ -50,6 +52,7 @@ class Result:
         self.passed += other.passed
         self.failed += other.failed
         self.skipped += other.skipped
+        self.failures += other.failures
 
 
 def read(report: Path, status: int) -> Result:
@@ -61,6 +64,11 @@ def read(report: Path, status: int) -> Result:
             result.failed += count["failures"] + count["errors"]
             result.skipped += count["skipped"]
             result.passed += int(suite.get("tests", 0)) - sum(count.values())
+            result.failures += [
+                f"{case.get('classname')}::{case.get('name')}: {why.get('message', '')[:200]}"
+                for case in suite.iter("testcase")
+                for why in [*case.iter("failure"), *case.iter("error")]
+            ]
     if status not in {0, NO_TESTS} and not result.failed:
         result.failed = 1
     return result
@@ -121,6 +129,8 @@ def main(arguments: list[str]) -> int:
         print(f"not run here: {folder} ({verb})")
     for name, run in sums.items():
         print(f"Python {name}: {run.result} in {run.seconds:.0f} s")
+        for failure in run.result.failures:
+            print(f"  failed: {failure}")
         total.add(run.result)
     print(total, flush=True)
     return bool(total.failed)

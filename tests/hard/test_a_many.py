@@ -27,6 +27,8 @@ from tests.live.wire import read_all, request_bytes
 
 WARM_UP = 4_200
 """More than are remembered of what is over (`hub/worker.py`): from then on memory may not grow."""
+NOBODY_IS_SLOW = "1000"
+"""Seconds. Else some are remembered as slow: as many as a busy machine makes so."""
 IDLE = 1_000
 BLOCKS = 500
 PORTION, PORTIONS = 2_500, 3
@@ -86,26 +88,34 @@ def left() -> tuple[int, int, int]:
     ids=["inline", "inline HTTP", "thread", "thread HTTP"],
 )
 def test_ten_thousand_connections_leave_nothing_behind(
-    bases: tuple[type, ...], handler: Any, request_: bytes, many: int
+    monkeypatch: pytest.MonkeyPatch,
+    bases: tuple[type, ...],
+    handler: Any,
+    request_: bytes,
+    many: int,
 ) -> None:
-    """After them there are as many threads, descriptors and objects as before, no connection's.
+    """After them there are no more threads, descriptors and objects than before, no connection's.
 
     Memory is counted in the interpreter's blocks: one object kept of each would be as many more.
     """
+    monkeypatch.setenv("TCPWATCH_BLAME_MIN", NOBODY_IS_SLOW)
     made = type("Made", bases, {"daemon_threads": True, "block_on_close": False})
     with watching(ALWAYS_OFF) as watch, serving(made(("127.0.0.1", 0), handler)) as address:
         visit(address, WARM_UP, request_)
         before, blocks = left(), sys.getallocatedblocks()
         visit(address, many, request_)
-        assert left() == before
+        after = left()
+        # What an earlier test has left may go meanwhile.
+        assert all(now <= then for now, then in zip(after, before, strict=True)), (before, after)
         assert sys.getallocatedblocks() - blocks < BLOCKS
-        assert before[2] == 0
+        assert after[2] == 0
         assert sum(watch.metric("tcpwatch.connection.accepted").values()) == WARM_UP + many
         assert not phases(watch)
 
 
-def test_ten_thousand_connections_take_no_memory() -> None:
+def test_ten_thousand_connections_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A leak grows with every portion; a table that is full grows in one, so the least counts."""
+    monkeypatch.setenv("TCPWATCH_BLAME_MIN", NOBODY_IS_SLOW)
     grown = []
     tracemalloc.start()
     try:

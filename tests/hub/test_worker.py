@@ -96,6 +96,19 @@ def test_a_short_wait_is_nobodys_fault(worker: Worker, sink: RecordingSink) -> N
     assert sink.connections[0].blame is None
 
 
+def test_only_the_latest_slow_connections_are_known_by_name(worker: Worker) -> None:
+    """Who was slow may have held up another one; with 5,000 of them the first are forgotten."""
+    for key in range(5_000):
+        worker.handle(("marks", key, [*accepted(0), kinds.CLOSED, SECOND, None]))
+    worker.handle(("marks", 5_000, [*accepted(0), kinds.CLOSED, 1_000, None]))
+
+    known = worker.acquaintances
+    assert len(known) == 4_096
+    assert 4_999 in known
+    assert 0 not in known
+    assert 5_000 not in known
+
+
 def test_a_child_that_was_reaped_without_a_word_has_died(
     worker: Worker, sink: RecordingSink
 ) -> None:
