@@ -131,7 +131,7 @@ def _turned(loop: Loop, result: Any, error: BaseException | None) -> None:
 
 def _service_began(server: Any) -> Loop | None:
     loop = _loops.get(id(server))
-    if loop is not None and (loop.spinning or (loop.running and not loop.services)):
+    if loop is not None and loop.spinning:
         return None
     loop = _here(server)
     if loop is not None and loop.state == names.LOOP_IDLE:
@@ -190,11 +190,13 @@ _STANDARD: Final = (
     getattr(socketserver, "ForkingMixIn", None),
 )
 _IDLE_DEFINITIONS: Final = {
+    "service_actions": (socketserver.BaseServer,),
     "verify_request": (socketserver.BaseServer,),
     "process_request": (socketserver.BaseServer, socketserver.ThreadingMixIn),
 }
-"""Definitions with nothing to see: verify_request() of the standard library says yes, and
-process_request() goes on to finish_request(), here or in a thread; only forking is news."""
+"""Definitions with nothing to see: of the standard library's, service_actions() does nothing,
+verify_request() says yes, and process_request() goes on to finish_request(), here or in a thread;
+only forking is news."""
 
 SERVER_HOOKS: Final = (
     Hook("service_actions", _service_began, _service_ended),
