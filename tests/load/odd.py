@@ -69,7 +69,7 @@ TINY = {"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4"}
 
 
 def servers() -> list[Service]:
-    """Return the servers: few, leaky, deaf, raw, sulky, and hasty, whose queues are tiny."""
+    """Return the servers; hasty's queues are tiny, rare exports once a minute as by default."""
     return [
         _server("few", FEW, OTEL_EXPORTER_OTLP_TIMEOUT="1"),
         _server(
@@ -79,6 +79,7 @@ def servers() -> list[Service]:
         _server("raw", RAW),
         _server("sulky", SULKY),
         _server("hasty", f"import runpy\n{START}", TCPWATCH_QUEUE_SIZE="1", **TINY),
+        _server("rare", f"import runpy\n{START}", OTEL_METRIC_EXPORT_INTERVAL="60000"),
     ]
 
 

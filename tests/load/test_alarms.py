@@ -22,6 +22,8 @@ from tests.load import meant, odd, showing
 
 pytestmark = [pytest.mark.timeout(200), pytest.mark.usefixtures("locust_there")]
 PATIENCE = 60.0
+LONG = 150.0
+"""For what takes two minutes: one until the first export, and one that the alert waits."""
 SERVICES = {
     meant.FEW: "shop-few",
     meant.DEAF: "shop-deaf",
@@ -66,12 +68,12 @@ def load(stack: Stack, name: str, server: str, users: int, seconds: int) -> None
     assert done.returncode == 0, done.stderr
 
 
-def rings(stack: Stack, alert: str, **of: str) -> dict[str, str]:
+def rings(stack: Stack, alert: str, patience: float = PATIENCE, **of: str) -> dict[str, str]:
     """Wait until an alert fires; return its labels."""
     labels = {"alertstate": "firing", "alertname": alert, **of}
     query = f"ALERTS{{{','.join(f'{key}={value!r}' for key, value in labels.items())}}}"
-    found = prometheus.wait(stack.prometheus, query, bool, PATIENCE)
-    assert found, f"{alert} did not fire in {PATIENCE} s"
+    found = prometheus.wait(stack.prometheus, query, bool, patience)
+    assert found, f"{alert} did not fire in {patience} s"
     return found[0][0]
 
 
@@ -128,6 +130,15 @@ def test_a_server_that_leaks_descriptors(odds: Stack) -> None:
         with pytest.raises(urllib.error.HTTPError, match="500"):
             urllib.request.urlopen(f"{odds.url('app-leaky', 8000)}/error", timeout=10)
     rings(odds, "TcpwatchDescriptorsNearlyExhausted", service_name="shop-leaky")
+
+
+def test_a_server_that_exports_once_a_minute(odds: Stack) -> None:
+    """Alerts on what has grown within a minute cannot see it, so one says that; of it alone."""
+    rings(odds, "TcpwatchExportsTooRare", LONG, service_name="shop-rare")
+    others = (
+        'ALERTS{alertstate="firing",alertname="TcpwatchExportsTooRare",service_name!="shop-rare"}'
+    )
+    assert not prometheus.query(odds.prometheus, others)
 
 
 def test_spans_that_the_collector_had_no_room_for(odds: Stack) -> None:
