@@ -88,10 +88,9 @@ class Session:
                 return
             # The SDK is 15 MB, which a process would carry, and copy at each fork, for nothing.
             from tcpwatch.emit.log import export
-            from tcpwatch.emit.providers import destination, preload
+            from tcpwatch.emit.providers import destination
             from tcpwatch.emit.telemetry import Opener
 
-            preload()
             self._log = export()
             hub.start(chosen, Opener(tracer, meter))
             patches.install()

@@ -131,6 +131,21 @@ class RecordingOutput:
         return True
 
 
+class RecordingOpener:
+    """Opens the way into a `RecordingSink`."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def prepare(self, hub: Hub, forking: bool) -> None:
+        """Do nothing."""
+
+    def __call__(self, hub: Hub, forking: bool) -> RecordingOutput:
+        """Return the way in, and have a worker."""
+        hub.start_worker()
+        return RecordingOutput(self._sink)
+
+
 @contextmanager
 def recording(
     settings: Settings | None = None, kernel: Kernel | None = None
@@ -146,11 +161,7 @@ def recording(
     before = hub.kernel
     hub.kernel = kernel or before
 
-    def opener(hub: Hub, forking: bool) -> RecordingOutput:
-        hub.start_worker()
-        return RecordingOutput(sink)
-
-    hub.start(replace(settings or Settings(), strict=True), opener)
+    hub.start(replace(settings or Settings(), strict=True), RecordingOpener(sink))
     patches.install()
     try:
         yield sink

@@ -177,6 +177,39 @@ def test_a_disabled_install_does_not_even_load_the_sdk() -> None:
         assert done.stdout.strip() == loaded
 
 
+@pytest.mark.parametrize(
+    ("server", "loaded"),
+    [("TCPServer", "True"), ("ThreadingTCPServer", "True"), ("ForkingTCPServer", "False")],
+)
+def test_the_exporters_are_loaded_when_a_loop_begins_that_will_need_them(
+    server: str, loaded: str
+) -> None:
+    """They are 15 MB: a process that serves nobody, and one whose helper exports, does without.
+
+    Nor does the first connection wait for them.
+    """
+    code = f"""
+import socketserver, sys, tcpwatch
+def loaded(): return any(name.startswith("opentelemetry.exporter.") for name in sys.modules)
+tcpwatch.install()
+server = socketserver.{server}(("127.0.0.1", 0), socketserver.BaseRequestHandler)
+print(loaded())
+server.timeout = 0
+server.handle_request()
+print(loaded())
+server.server_close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=clean_environment({}),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=True,
+    )
+    assert done.stdout.split() == ["False", loaded]
+
+
 def test_one_line_says_what_is_watched_and_where_it_goes(start: Start) -> None:
     """install() prints one line on stderr: what is patched, and the endpoint."""
     server = start(env={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})

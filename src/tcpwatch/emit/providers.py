@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Final, NamedTuple, TypeVar
@@ -153,17 +154,19 @@ def own_meter_provider() -> metrics.MeterProvider:
     return MeterProvider(readers, resource=Resource.create(), shutdown_on_exit=False)
 
 
-def preload() -> None:
-    """Do beforehand what is slow the first time, so that no connection has to wait for it.
+def preload(tracer: trace.TracerProvider | None, meter: metrics.MeterProvider | None) -> None:
+    """Do what `resolve` would do slowly the first time, so that no connection has to wait for it.
 
-    Making an exporter imports its transport and reads the host's certificates: 40 ms once.
+    Making an exporter imports its transport and reads the host's certificates: 40 ms once. What
+    goes wrong goes wrong again there, and is told there.
     """
     for signal, provider in (
-        ("traces", application_tracer_provider()),
-        ("metrics", application_meter_provider()),
+        ("traces", tracer or application_tracer_provider()),
+        ("metrics", meter or application_meter_provider()),
     ):
-        for made in _exporters(signal) if provider is None else ():
-            made.exporter.shutdown()
+        with suppress(OSError, RuntimeError, ValueError):
+            for made in _exporters(signal) if provider is None else ():
+                made.exporter.shutdown()
 
 
 def protocol(signal: str) -> str:

@@ -21,7 +21,7 @@ from tcpwatch.emit.keep import Keeper
 from tcpwatch.emit.observables import Observables
 from tcpwatch.emit.peers import Peers
 from tcpwatch.emit.process import ProcessMetrics
-from tcpwatch.emit.providers import Providers, resolve
+from tcpwatch.emit.providers import Providers, application_tracer_provider, preload, resolve
 from tcpwatch.emit.requests import RequestSpans
 from tcpwatch.emit.spans import Spans
 from tcpwatch.emit.tracing import Tracing
@@ -110,21 +110,31 @@ def _no_ids() -> tuple[int, int]:
 
 
 class Opener:
-    """Makes the way out at the first accept, with the providers that are there by then."""
+    """Makes the way out with the providers that are there when the first connection is accepted."""
 
     def __init__(
         self, tracer: trace.TracerProvider | None, meter: metrics.MeterProvider | None
     ) -> None:
         self._tracer, self._meter = tracer, meter
+        self._prepared = False
+
+    def prepare(self, hub: Hub, forking: bool) -> None:
+        """Load what will export, unless a helper does that."""
+        if self._prepared or self._is_remote(hub, forking):
+            return
+        self._prepared = True
+        preload(self._tracer, self._meter)
 
     def __call__(self, hub: Hub, forking: bool) -> Output:
-        """Return the way out of this process; `forking`: its first server forks for connections."""
-        from tcpwatch.emit.providers import application_tracer_provider
-        from tcpwatch.emit.remote import RemoteTelemetry
+        """Return the way out of this process; a forking server's is its helper."""
+        if self._is_remote(hub, forking):
+            from tcpwatch.emit.remote import RemoteTelemetry
 
-        given = self._tracer or self._meter or application_tracer_provider()
-        if forking and given is None and hub.post.worker is None:
             return RemoteTelemetry(hub)
         telemetry = Telemetry(hub, resolve(self._tracer, self._meter, hub.settings.set_global))
         hub.start_worker()
         return telemetry
+
+    def _is_remote(self, hub: Hub, forking: bool) -> bool:
+        given = self._tracer or self._meter or application_tracer_provider()
+        return forking and given is None and hub.post.worker is None

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from email.message import Message
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tcpwatch.core.course import Leg
 from tcpwatch.core.marks import Accepted
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.hub.connection import Connection, Exchange
 from tcpwatch.hub.loop import Loop
+
+if TYPE_CHECKING:
+    from tcpwatch.hub.registry import Hub
 
 
 class Requests(Protocol):
@@ -79,3 +82,16 @@ class Output(Protocol):
 
     def child_flush(self) -> bool:
         """In a forked child: export the application's own spans, briefly. False if in vain."""
+
+
+class Opener(Protocol):
+    """Makes the way out of this process; `forking`: does its server fork for each connection."""
+
+    def prepare(self, hub: Hub, forking: bool) -> None:
+        """Do what is slow beforehand: a loop begins, and nobody is kept waiting yet. Never fails.
+
+        A process that serves nobody, or has a helper for it, does without.
+        """
+
+    def __call__(self, hub: Hub, forking: bool) -> Output:
+        """Open it, at the first accept."""

@@ -26,7 +26,7 @@ from tcpwatch.hub import exchanges, forks
 from tcpwatch.hub.connection import Connection
 from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.loops import Loops
-from tcpwatch.hub.output import Output, Sink
+from tcpwatch.hub.output import Opener, Output, Sink
 from tcpwatch.hub.pace import Pace
 from tcpwatch.hub.post import Post
 from tcpwatch.hub.serving import Serving
@@ -36,9 +36,6 @@ from tcpwatch.hub.worker import Worker
 from tcpwatch.kernel.addresses import own_address, plain_address
 from tcpwatch.kernel.reader import Kernel
 from tcpwatch.settings import Settings
-
-Opener = Callable[["Hub", bool], Output]
-"""Makes the way out at the first accept; its second argument: does the accepting process fork?"""
 
 _SETTLING: Final = 1.0
 _ENDING_NS: Final = 250_000_000
@@ -199,6 +196,8 @@ class Hub:
         """The loop's thread has entered its turn: from now on somebody should look at it."""
         loop.running = True
         loop.thread_id = threading.get_ident()
+        if self.output is None and self.opener is not None:
+            self.opener.prepare(self, loop.listener.forking)
         if self.post.worker is None and not loop.listener.forking and not self.post.remote:
             try:
                 self.start_worker()
