@@ -80,7 +80,7 @@ class Hub:
         self.lock = threading.RLock()
         self.by_socket: dict[int, Connection] = {}
         self._keys = itertools.count(1)
-        self._hears_forks = False
+        self._hears_forks = self._opening = False
         self._open_again_ns = 0
 
     # -- life ------------------------------------------------------------------------------------
@@ -128,6 +128,7 @@ class Hub:
         with self.lock:
             now = clock()
             if self.output is None and self.opener is not None and now >= self._open_again_ns:
+                self._opening = True
                 try:
                     self.output = self.opener(self, forking)
                 except (OSError, RuntimeError) as error:
@@ -137,6 +138,8 @@ class Hub:
                     if forking:
                         forks.make_ready()
                     self.opened()
+                finally:
+                    self._opening = False
             return self.output
 
     def _said_why_not(self, error: BaseException) -> None:
@@ -153,7 +156,7 @@ class Hub:
             if worker is None:
                 settings = self.settings
                 watch = StallWatch(
-                    lambda: list(self.loops),
+                    lambda: [] if self._opening else list(self.loops),  # a loop waits for us then
                     lambda key: identify(self, key),
                     settings.stall,
                 )
