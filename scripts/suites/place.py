@@ -23,9 +23,12 @@ LOADED = "loaded"
 HOOK = (
     f'import os; how = os.environ.get("{SWITCH}"); '
     f'how == "{LOADED}" and __import__("logging"); '
-    f'how == "{WATCHED}" and __import__("tcpwatch").install()\n'
+    f'how == "{WATCHED}" and (__import__("tcpwatch").install(), __import__("requests"))\n'
 )
-"""A line of a .pth file is run by every Python that has its site-packages: also with -E and -I."""
+"""A line of a .pth file is run by every Python that has its site-packages: also with -E and -I.
+
+What an exporter imports when the first loop begins, in the middle of a test, is imported before it.
+"""
 HOOK_FILE = "watch_every_process.pth"
 
 

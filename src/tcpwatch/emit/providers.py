@@ -158,13 +158,13 @@ def preload(tracer: trace.TracerProvider | None, meter: metrics.MeterProvider | 
     """Do what `resolve` would do slowly the first time, so that no connection has to wait for it.
 
     Making an exporter imports its transport and reads the host's certificates: 40 ms once. What
-    goes wrong goes wrong again there, and is told there.
+    goes wrong goes wrong again when it is made to stay, and is told then.
     """
     for signal, provider in (
         ("traces", tracer or application_tracer_provider()),
         ("metrics", meter or application_meter_provider()),
     ):
-        with suppress(OSError, RuntimeError, ValueError):
+        with suppress(Exception):
             for made in _exporters(signal) if provider is None else ():
                 made.exporter.shutdown()
 
@@ -244,10 +244,10 @@ def _load(signal: str, name: str) -> Callable[[], Any] | None:
     for entry in entry_points(group=f"opentelemetry_{signal}_exporter", name=name):
         try:
             loaded: Callable[[], Any] = entry.load()
-        except ImportError as error:
+        except Exception as error:  # also a warning of a library's, where warnings are errors
             logger.warning(
-                "exporter %r for %s cannot be imported: %s; %s are not sent.%s",
-                *(name, signal, error, signal, cure),
+                "exporter %r for %s cannot be imported: %s: %s; %s are not sent.%s",
+                *(name, signal, type(error).__name__, error, signal, cure),
             )
             return None
         return loaded
