@@ -92,7 +92,10 @@ class Session:
             from tcpwatch.emit.telemetry import Opener
 
             self._log = export()
-            hub.start(chosen, Opener(tracer, meter))
+            opener = Opener(tracer, meter)
+            for forking in patches.running():  # its loop would do it with the next client waiting
+                opener.prepare(hub, forking)
+            hub.start(chosen, opener)
             patches.install()
             self._installed = True
             self._pid = os.getpid()

@@ -210,6 +210,42 @@ server.server_close()
     assert done.stdout.split() == ["False", loaded]
 
 
+@pytest.mark.parametrize(
+    ("server", "loaded"), [("ThreadingTCPServer", "True"), ("ForkingTCPServer", "False")]
+)
+def test_for_a_server_that_runs_already_they_are_loaded_by_install(
+    server: str, loaded: str
+) -> None:
+    """Its loop would otherwise do it with the next client at the door."""
+    code = f"""
+import socketserver, sys, threading, tcpwatch
+class Server(socketserver.{server}):
+    served = threading.Event()
+    def service_actions(self):
+        self.served.set()
+server = Server(("127.0.0.1", 0), socketserver.BaseRequestHandler)
+thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+thread.start()
+assert server.served.wait({LIMIT})
+before = set(sys.modules)
+tcpwatch.install()
+print(any(name.startswith("opentelemetry.exporter.") for name in set(sys.modules) - before))
+tcpwatch.uninstall()
+server.shutdown()
+thread.join()
+server.server_close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=clean_environment({}),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=True,
+    )
+    assert done.stdout.split() == [loaded]
+
+
 def test_one_line_says_what_is_watched_and_where_it_goes(start: Start) -> None:
     """install() prints one line on stderr: what is patched, and the endpoint."""
     server = start(env={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})

@@ -8,7 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 from tcpwatch.patches import flask, http_server, sockets, socketserver
+from tcpwatch.patches.socketserver import running
 from tcpwatch.patches.wrap import patches
+
+__all__ = ["install", "running", "uninstall"]
 
 LIBRARIES: Final = (socketserver, sockets, http_server)
 """What is patched at once; werkzeug, wsgiref and Flask are adopted when a server uses them."""

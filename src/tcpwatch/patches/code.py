@@ -25,7 +25,6 @@ def listener_of(server: Any) -> Listener:
     host, port = plain_address(sock.getsockname()) or ("", None)
     unix = sock.family == getattr(socket, "AF_UNIX", None)
     kinds = {socket.AF_INET: "ipv4", socket.AF_INET6: "ipv6"}
-    forking = getattr(socketserver, "ForkingMixIn", None)
     return Listener(
         key=0,
         address=host,
@@ -33,9 +32,15 @@ def listener_of(server: Any) -> Listener:
         network_type=kinds.get(sock.family),
         transport="unix" if unix else "tcp",
         server_class=class_name(type(server)),
-        forking=forking is not None and isinstance(server, forking),
+        forking=is_forking(server),
         code=places(type(server), handler_class(server)),
     )
+
+
+def is_forking(server: Any) -> bool:
+    """Say whether a server forks for each connection."""
+    forking = getattr(socketserver, "ForkingMixIn", None)
+    return forking is not None and isinstance(server, forking)
 
 
 def handler_class(server: Any) -> type | None:

@@ -6,11 +6,14 @@ the class that really runs defines it. What happens to one connection is in `con
 
 from __future__ import annotations
 
+import inspect
 import socketserver
 import sys
 import weakref
+from collections.abc import Iterator
 from threading import get_ident
 from time import monotonic_ns as clock
+from types import FrameType
 from typing import Any, Final
 
 from tcpwatch import names
@@ -184,6 +187,10 @@ def _error_printed(server: Any) -> None:
         hide(error)
 
 
+_SERVE_FOREVER: Final = getattr(
+    inspect.unwrap(socketserver.BaseServer.serve_forever), "__code__", None
+)
+
 _STANDARD: Final = (
     socketserver.BaseServer,
     socketserver.ThreadingMixIn,
@@ -206,6 +213,16 @@ SERVER_HOOKS: Final = (
     Hook("collect_children", _collect_began, _collect_ended),
 )
 """Wrapped where a server's class defines them, when it is first seen."""
+
+
+def running() -> Iterator[bool]:
+    """Say of each server that runs now, on any thread, whether it forks for each connection."""
+    for frame in sys._current_frames().values():
+        walked: FrameType | None = frame
+        while walked is not None:
+            if walked.f_code is _SERVE_FOREVER:
+                yield code.is_forking(walked.f_locals["self"])
+            walked = walked.f_back
 
 
 def install() -> None:
