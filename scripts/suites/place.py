@@ -27,7 +27,7 @@ HOOK = (
 )
 """A line of a .pth file is run by every Python that has its site-packages: also with -E and -I.
 
-What an exporter imports when the first loop begins, in the middle of a test, is imported before it.
+What an exporter imports when the first server is made, in a test, is imported before it.
 """
 HOOK_FILE = "watch_every_process.pth"
 

@@ -92,10 +92,9 @@ class Session:
             from tcpwatch.emit.telemetry import Opener
 
             self._log = export()
-            opener = Opener(tracer, meter)
+            hub.start(chosen, Opener(tracer, meter))
             for forking in patches.running():  # its loop would do it with the next client waiting
-                opener.prepare(hub, forking)
-            hub.start(chosen, opener)
+                hub.prepare(forking)
             patches.install()
             self._installed = True
             self._pid = os.getpid()

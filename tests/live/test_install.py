@@ -181,19 +181,23 @@ def test_a_disabled_install_does_not_even_load_the_sdk() -> None:
     ("server", "loaded"),
     [("TCPServer", "True"), ("ThreadingTCPServer", "True"), ("ForkingTCPServer", "False")],
 )
-def test_the_exporters_are_loaded_when_a_loop_begins_that_will_need_them(
+def test_the_exporters_are_loaded_when_a_server_is_made_that_will_need_them(
     server: str, loaded: str
 ) -> None:
     """They are 15 MB: a process that serves nobody, and one whose helper exports, does without.
 
-    Nor does the first connection wait for them.
+    It does not listen yet then: nobody can wait for them.
     """
     code = f"""
 import socketserver, sys, tcpwatch
 def loaded(): return any(name.startswith("opentelemetry.exporter.") for name in sys.modules)
+class Server(socketserver.{server}):
+    def server_bind(self):
+        print(loaded())
+        super().server_bind()
 tcpwatch.install()
-server = socketserver.{server}(("127.0.0.1", 0), socketserver.BaseRequestHandler)
 print(loaded())
+server = Server(("127.0.0.1", 0), socketserver.BaseRequestHandler)
 server.timeout = 0
 server.handle_request()
 print(loaded())
@@ -207,7 +211,7 @@ server.server_close()
         timeout=LIMIT,
         check=True,
     )
-    assert done.stdout.split() == ["False", loaded]
+    assert done.stdout.split() == ["False", loaded, loaded]
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ class Opener(Protocol):
     """Makes the way out of this process; `forking`: does its server fork for each connection."""
 
     def prepare(self, hub: Hub, forking: bool) -> None:
-        """Do what is slow beforehand: a loop begins, and nobody is kept waiting yet. Never fails.
+        """Do what is slow beforehand: a server is made, nobody can wait for it yet. Never fails.
 
         A process that serves nobody, or has a helper for it, does without.
         """

@@ -195,12 +195,16 @@ class Hub:
         listener = listener._replace(key=next(self._keys))
         return self.loops.add(identity, listener, sock, self.kernel)
 
+    def prepare(self, forking: bool) -> None:
+        """Do what is slow before a server listens, or else before its loop begins."""
+        if self.output is None and self.opener is not None:
+            self.opener.prepare(self, forking)
+
     def loop_began(self, loop: Loop) -> None:
         """The loop's thread has entered its turn: from now on somebody should look at it."""
         loop.running = True
         loop.thread_id = threading.get_ident()
-        if self.output is None and self.opener is not None:
-            self.opener.prepare(self, loop.listener.forking)
+        self.prepare(loop.listener.forking)
         if self.post.worker is None and not loop.listener.forking and not self.post.remote:
             try:
                 self.start_worker()

@@ -80,6 +80,11 @@ def _here(server: Any) -> Loop | None:
     return loop
 
 
+def _made(server: Any) -> None:
+    """A server is being made, and does not listen yet."""
+    hub.prepare(code.is_forking(server))
+
+
 # -- the loop ------------------------------------------------------------------------------------
 
 
@@ -228,6 +233,7 @@ def running() -> Iterator[bool]:
 def install() -> None:
     """Patch the classes that every server inherits from."""
     base = socketserver.BaseServer
+    patches.wrap(base, Hook("__init__", _made))
     patches.wrap(base, Hook("serve_forever", _serve_began, _serve_ended))
     patches.wrap(base, Hook("handle_request", _by_hand_began, _by_hand_ended))
     patches.wrap(base, Hook("_handle_request_noblock", _woken, _turned))
