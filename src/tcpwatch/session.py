@@ -86,7 +86,7 @@ class Session:
             if settings.disabled():
                 self._say(chosen.banner, "OTEL_SDK_DISABLED is set; nothing is patched")
                 return
-            # The SDK is 15 MB, which a process would carry, and copy at each fork, for nothing.
+            # The SDK is 6 MB, which a process would carry, and copy at each fork, for nothing.
             from tcpwatch.emit.log import export
             from tcpwatch.emit.providers import destination
             from tcpwatch.emit.telemetry import Opener

@@ -64,7 +64,7 @@ class Picky:
 def test_what_cannot_be_made_beforehand_is_told_when_it_is_needed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The loop begins all the same; the first accept meets the error again."""
+    """The server is made all the same; the first accept meets the error again."""
     providers._load.cache_clear()
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", NAME)
     monkeypatch.setattr(providers, "entry_points", lambda group, name: [Picky()])

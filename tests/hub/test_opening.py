@@ -5,14 +5,15 @@ from __future__ import annotations
 import socket
 import socketserver
 import threading
+from collections.abc import Callable
 
 import pytest
 
-from tcpwatch.hub import hub
 from tcpwatch.hub.registry import Hub
+from tcpwatch.hub.stall import StallWatch
 from tcpwatch.settings import Settings
 from tcpwatch.testing import RecordingOpener, RecordingOutput, recording
-from tests.hard.apps_a_watch import LIMIT, serving
+from tests.live.wire import LIMIT
 
 
 class Reading(socketserver.BaseRequestHandler):
@@ -24,16 +25,31 @@ class Reading(socketserver.BaseRequestHandler):
             pass
 
 
-def look_around() -> None:
-    """Have the worker look at the loops: it does so between two rounds."""
-    worker = hub.post.worker
-    assert worker is not None
-    assert worker.settle(LIMIT)
-    assert worker.settle(LIMIT)
+@pytest.fixture
+def look_around(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Return a function that waits until the worker has looked at the loops once more."""
+    looks = threading.Semaphore(0)
+    look = StallWatch.look
+
+    def looking(self: StallWatch, now: int) -> bool:
+        away = look(self, now)
+        looks.release()
+        return away
+
+    def wait() -> None:
+        while looks.acquire(blocking=False):
+            pass
+        for _ in range(2):  # the first may have begun before
+            assert looks.acquire(timeout=LIMIT)
+
+    monkeypatch.setattr(StallWatch, "look", looking)
+    return wait
 
 
 def test_a_slow_opening_is_not_told_as_a_stall(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    look_around: Callable[[], None],
 ) -> None:
     """While it lasts a client waits and the loop is away; what holds it afterwards is told."""
     begun, go = threading.Event(), threading.Event()
@@ -45,17 +61,19 @@ def test_a_slow_opening_is_not_told_as_a_stall(
         return quick(self, hub, forking)
 
     monkeypatch.setattr(RecordingOpener, "__call__", slow)
-    server = socketserver.TCPServer(("127.0.0.1", 0), Reading)
     with (
         recording(Settings(stall=0)),
-        serving(server) as address,
-        socket.create_connection(address, LIMIT),
-        socket.create_connection(address, LIMIT),
+        socketserver.TCPServer(("127.0.0.1", 0), Reading) as server,
     ):
-        assert begun.wait(LIMIT)
-        look_around()
-        assert not caplog.messages
-        go.set()
-        while not caplog.messages:
+        address = "127.0.0.1", server.server_address[1]
+        serving = threading.Thread(target=server.handle_request)
+        with socket.create_connection(address, LIMIT), socket.create_connection(address, LIMIT):
+            serving.start()
+            assert begun.wait(LIMIT)
             look_around()
+            assert not caplog.messages
+            go.set()
+            while not caplog.messages:
+                look_around()
+        serving.join(LIMIT)
     assert "inline" in caplog.text
