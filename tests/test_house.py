@@ -29,6 +29,7 @@ ROOMS = (
     "names",
     "settings",
     "guard",
+    "weak",
 )
 """From the top down; a room may import those below it. Commands use the public face as you do."""
 STRANGERS = {("patches", "emit"), ("emit", "patches"), ("view", "patches"), ("view", "emit")}

@@ -17,6 +17,7 @@ from tcpwatch.patches.wrap import patches
 @pytest.fixture(autouse=True)
 def undone() -> Iterator[None]:
     """Leave nothing patched behind."""
+    patches.begin()
     yield
     flask.release()
     patches.undo()

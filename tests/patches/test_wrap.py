@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import signal
+import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 
 from tcpwatch.guard import guard
 from tcpwatch.patches.wrap import Hook, Patches
+from tests.live.wire import LIMIT
 
 
 class Seen(list[str]):
@@ -114,10 +117,71 @@ def test_a_buried_wrapper_is_switched_on_again(patches: Patches, seen: Seen) -> 
     base.speak = functools.wraps(ours)(lambda self: ours(self, "hello"))  # type: ignore[attr-defined]
     patches.undo()
 
+    patches.begin()
     patches.wrap(base, seen.hook())
 
     assert base().speak() == "hello"
     assert seen == ["before", "after hello NoneType"]
+
+
+class Meeting(type):
+    """The class of classes that call somebody in while they are asked for their module."""
+
+    meet: Callable[[], None] = staticmethod(lambda: None)
+
+    @property
+    def __module__(cls) -> str:  # type: ignore[override]
+        Meeting.meet()
+        return "anywhere"
+
+
+def test_what_is_patched_can_be_asked_while_others_patch(patches: Patches, seen: Seen) -> None:
+    """A thread that serves patches what it comes upon, and install() says what is patched."""
+    first = Meeting("first", (), {"speak": lambda self: "hello"})
+    base, child = family()
+    patches.wrap(first, seen.hook())
+    patches.wrap(base, seen.hook())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Meeting, "meet", lambda: patches.wrap(child, seen.hook()))
+        assert patches.modules() == sorted(["anywhere", __name__])
+    assert "speak" in vars(child)
+
+
+def test_after_the_undoing_nothing_is_wrapped(patches: Patches, seen: Seen) -> None:
+    """A thread that was about to patch when others uninstalled leaves everything as it is."""
+    base, _ = family()
+    original = vars(base)["speak"]
+    patches.undo()
+
+    patches.wrap(base, seen.hook())
+
+    assert vars(base)["speak"] is original
+
+
+def test_two_threads_wrap_a_method_once(seen: Seen) -> None:
+    """Two servers of a class begin at the same time: no wrapper of ours is put on another."""
+    together = threading.Barrier(2)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(200):
+            base, _ = family()
+            patches = Patches()
+
+            def wrap(patches: Patches = patches, base: type = base) -> None:
+                together.wait(LIMIT)
+                patches.wrap(base, seen.hook())
+
+            threads = [threading.Thread(target=wrap) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            seen.clear()
+            base().speak()
+            assert seen == ["before", "after hello NoneType"]
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_a_foreign_wrapper_below_survives(patches: Patches, seen: Seen) -> None:

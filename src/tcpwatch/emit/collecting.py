@@ -29,6 +29,7 @@ from tcpwatch import names
 from tcpwatch.emit.distributions import Distribution
 from tcpwatch.emit.ledger import Ledger
 from tcpwatch.emit.version import VERSION
+from tcpwatch.weak import alive
 
 _SCOPE: Final = InstrumentationScope(names.SCOPE, VERSION, names.SCHEMA_URL)
 
@@ -43,8 +44,7 @@ class Collecting:
 
     def __init__(self, provider: MeterProvider, distributions: Mapping[str, Distribution]) -> None:
         self.distributions = distributions
-        self.ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
-        """Where values wait that the distributions have not been handed yet."""
+        self._ledgers: weakref.WeakValueDictionary[int, Ledger] = weakref.WeakValueDictionary()
         self._provider = provider
         self._pid = os.getpid()
         consumer: Any = provider._measurement_consumer
@@ -65,6 +65,10 @@ class Collecting:
         collecting = cls(provider, distributions)
         _known.add(collecting)
         return collecting
+
+    def read_from(self, ledger: Ledger) -> None:
+        """At each collection, have this ledger hand over what waits in it for the distributions."""
+        self._ledgers[id(ledger)] = ledger
 
     def _readers(self) -> list[Any]:
         return list(self._provider._measurement_consumer._reader_storages)
@@ -88,7 +92,7 @@ class Collecting:
         data: MetricsData | None = self._collect(reader, *args, **kwargs)
         if self._pid != os.getpid():
             return data
-        for ledger in list(self.ledgers):
+        for ledger in alive(self._ledgers):
             ledger.post()
         temporality = _of_histograms(reader._instrument_class_temporality)
         readers = self._readers()

@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 
 from tcpwatch.guard import guard
+from tcpwatch.weak import alive
 
 logger = logging.getLogger("tcpwatch")
 
@@ -155,7 +156,7 @@ class Deliveries:
 
     @property
     def _known(self) -> list[Delivery]:
-        return list(self._deliveries.values())
+        return alive(self._deliveries)
 
     def listen(self) -> None:
         """Speak for our exporters from now on, in place of the SDK."""

@@ -110,7 +110,7 @@ class Histograms:
             self._find = {name: of.series for name, of in collecting.distributions.items()}
             self._exemplars = collecting.exemplars
             self._most_rows = MOST_ROWS
-            collecting.ledgers.add(self._ledger)
+            collecting.read_from(self._ledger)
         self._collecting = collecting
 
     def take(self, loop: Loop, connection: Timeline, leg: Leg, blocker: Blocker | None) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tcpwatch.hub import hub
 from tcpwatch.patches import flask, http_server, sockets, socketserver
 from tcpwatch.patches.socketserver import running
 from tcpwatch.patches.wrap import patches
@@ -19,12 +20,14 @@ LIBRARIES: Final = (socketserver, sockets, http_server)
 
 def install() -> None:
     """Patch every library; a second call changes nothing."""
+    patches.begin()
     for library in LIBRARIES:
         library.install()
 
 
 def uninstall() -> None:
     """Give back everything that is still ours."""
-    patches.undo()
-    socketserver.release()
-    flask.release()
+    with hub.lock:
+        patches.undo()
+        socketserver.release()
+        flask.release()

@@ -41,6 +41,11 @@ def loop_of(server: Any) -> Loop | None:
         return loop
     if identity in _unwatched or not hub.active:
         return None
+    with hub.lock:  # two threads may see it first, and a third uninstall
+        return None if patches.undone else _loops.get(identity) or _seen_first(server, identity)
+
+
+def _seen_first(server: Any, identity: int) -> Loop | None:
     end = _seen[identity] = weakref.finalize(server, _forget, identity)
     end.atexit = False
     if not threads_are_native() or not is_watched(server, hub.settings):

@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 from tcpwatch.guard import guard, is_of_a_signal
 from tcpwatch.hub import hub
 from tcpwatch.patches import wrapper
+from tcpwatch.weak import alive
 
 _ABSENT: Final = object()
 
@@ -147,9 +148,14 @@ def ours(filename: str) -> None:
 
 
 class Patches:
-    """All patches of this process, and the undoing of them."""
+    """All patches of this process, and the undoing of them.
+
+    Threads that serve patch what they come upon while others install and uninstall.
+    """
 
     def __init__(self) -> None:
+        self.undone = False
+        """Whether everything has been given back since begin(): nothing is wrapped then."""
         # A patch lives as long as its wrapper: an application may make a class for each server.
         self._patches: WeakValueDictionary[tuple[int, str], Patch] = WeakValueDictionary()
 
@@ -161,11 +167,14 @@ class Patches:
         if not wrapper.is_method(inspect.getattr_static(owner, hook.name)):
             return
         key = (id(owner), hook.name)
-        patch = self._patches.get(key)
-        if patch is not None and (patch.outermost or _buried(owner, hook.name, patch.wrapper)):
-            patch.on = not patch.broken
-            return
-        self._patches[key] = Patch(owner, hook)
+        with hub.lock:
+            if self.undone:
+                return
+            patch = self._patches.get(key)
+            if patch is not None and (patch.outermost or _buried(owner, hook.name, patch.wrapper)):
+                patch.on = not patch.broken
+            else:
+                self._patches[key] = Patch(owner, hook)
 
     def wrap_definition(self, cls: type, hook: Hook, but: Collection[type] = ()) -> None:
         """Wrap the method where the class that `cls` inherits it from defines it.
@@ -178,19 +187,28 @@ class Patches:
                     self.wrap(owner, hook)
                 return
 
+    def begin(self) -> None:
+        """Let methods be wrapped again after an undo()."""
+        self.undone = False
+
     def undo(self) -> None:
-        """Remove what is still ours; what others have wrapped stays as a pass-through."""
-        for key, patch in list(self._patches.items()):
-            if patch.remove():
-                del self._patches[key]
+        """Remove what is still ours; what others have wrapped stays as a pass-through.
+
+        Whoever is about to wrap something wraps nothing.
+        """
+        with hub.lock:
+            self.undone = True
+            for patch in alive(self._patches):
+                if patch.remove():
+                    del self._patches[id(patch.owner), patch.hook.name]
 
     def modules(self) -> list[str]:
         """Return the modules of which something is patched now."""
-        return sorted({patch.owner.__module__ for patch in self._patches.values() if patch.on})
+        return sorted({patch.owner.__module__ for patch in alive(self._patches) if patch.on})
 
     def names(self) -> list[str]:
         """Return what is patched now, as Class.method."""
-        return sorted(patch.part for patch in self._patches.values() if patch.on)
+        return sorted(patch.part for patch in alive(self._patches) if patch.on)
 
 
 def _buried(owner: type | ModuleType, name: str, wrapper: Any) -> bool:
