@@ -94,13 +94,13 @@ class Session:
             self._log = export()
             hub.start(chosen, Opener(tracer, meter))
             for forking in patches.running():  # its loop would do it with the next client waiting
-                hub.prepare(forking)
+                hub.opening.prepare(hub, forking)
             patches.install()
             self._installed = True
             self._pid = os.getpid()
             self._mind_sigterm()
             atexit.register(self._at_exit)
-            hub.opened = self._register_last
+            hub.opening.opened = self._register_last
             given = "the given OpenTelemetry providers" if tracer or meter else ""
             self._say(chosen.banner, self._summary(given or destination()))
 

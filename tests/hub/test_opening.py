@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import socketserver
 import threading
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from tcpwatch.hub.registry import Hub
 from tcpwatch.hub.stall import StallWatch
 from tcpwatch.settings import Settings
-from tcpwatch.testing import RecordingOpener, RecordingOutput, recording
+from tcpwatch.testing import RecordingOpener, RecordingOutput, RecordingSink, recording
 from tests.live.wire import LIMIT
 
 
@@ -77,3 +79,36 @@ def test_a_slow_opening_is_not_told_as_a_stall(
                 look_around()
         serving.join(LIMIT)
     assert "inline" in caplog.text
+
+
+def test_a_child_forked_meanwhile_opens_for_itself() -> None:
+    """Only the thread that forks is in the child; the opening of another does not last there."""
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow:
+        def prepare(self, hub: Hub, forking: bool) -> None:
+            pass
+
+        def __call__(self, hub: Hub, forking: bool) -> RecordingOutput:
+            begun.set()
+            assert go.wait(LIMIT)
+            return RecordingOutput(RecordingSink())
+
+    hub = Hub()
+    hub.start(Settings(), Slow())
+    opening = threading.Thread(target=hub.open, args=(False,))
+    opening.start()
+    try:
+        assert begun.wait(LIMIT)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: forked with threads
+            child = os.fork()
+        if not child:
+            os._exit(hub.opening.lasts)
+        assert os.waitpid(child, 0)[1] == 0
+        assert hub.opening.lasts
+    finally:
+        go.set()
+        opening.join(LIMIT)
+        hub.active = False
+    assert not hub.opening.lasts

@@ -66,6 +66,7 @@ def _in_child(hub: Hub) -> None:
     if connection is None or connection.handling:
         # Somebody else's fork. If this process serves too, it starts as if just installed.
         hub.pid = hub.observed_pid = os.getpid()
+        hub.opening.lasts = False  # the thread that opened is not here
         hub.post.disown()
         hub.forget()
         hub.loops.forget_retired()

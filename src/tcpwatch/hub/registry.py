@@ -7,12 +7,10 @@ the GIL, and each connection is one thread's at a time.
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import socket
 import threading
 import weakref
-from collections.abc import Callable
 from time import monotonic_ns as clock
 from time import sleep
 from time import time_ns as wall_clock
@@ -26,6 +24,7 @@ from tcpwatch.hub import exchanges, forks
 from tcpwatch.hub.connection import Connection
 from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.loops import Loops
+from tcpwatch.hub.opening import Opening
 from tcpwatch.hub.output import Opener, Output, Sink
 from tcpwatch.hub.pace import Pace
 from tcpwatch.hub.post import Post
@@ -39,12 +38,9 @@ from tcpwatch.settings import Settings
 
 _SETTLING: Final = 1.0
 _ENDING_NS: Final = 250_000_000
-_OPEN_AGAIN_NS: Final = 1_000_000_000
 
 _YOUNG_NS: Final = 50_000_000
 """A request that takes longer waits for something else, and to one that streams there is no end."""
-
-logger = logging.getLogger("tcpwatch")
 
 
 class SocketRef(weakref.ref[Any]):
@@ -66,8 +62,7 @@ class Hub:
         self.serving = Serving()
         self.post = Post(self.settings.queue_size)
         self.output: Output | None = None
-        self.opener: Opener | None = None
-        self.opened: Callable[[], None] = lambda: None
+        self.opening = Opening()
         self.connections: dict[int, Connection] = {}
         self.loops = Loops()
         self.self_ns = 0
@@ -80,14 +75,13 @@ class Hub:
         self.lock = threading.RLock()
         self.by_socket: dict[int, Connection] = {}
         self._keys = itertools.count(1)
-        self._hears_forks = self._opening = False
-        self._open_again_ns = 0
+        self._hears_forks = False
 
     # -- life ------------------------------------------------------------------------------------
 
     def start(self, settings: Settings, opener: Opener) -> None:
         """Begin to watch; called by install()."""
-        self.settings, self.opener = settings, opener
+        self.settings, self.opening = settings, Opening(opener)
         self.pid = self.observed_pid = os.getpid()
         self.post.hold(settings.queue_size)
         guard.strict = settings.strict
@@ -126,28 +120,9 @@ class Hub:
         None while the process has no thread or descriptor to spare; a later call tries again.
         """
         with self.lock:
-            now = clock()
-            if self.output is None and self.opener is not None and now >= self._open_again_ns:
-                self._opening = True
-                try:
-                    self.output = self.opener(self, forking)
-                except (OSError, RuntimeError) as error:
-                    self._open_again_ns = now + _OPEN_AGAIN_NS
-                    self._said_why_not(error)
-                else:
-                    if forking:
-                        forks.make_ready()
-                    self.opened()
-                finally:
-                    self._opening = False
+            if self.output is None:
+                self.output = self.opening.open(self, forking)
             return self.output
-
-    def _said_why_not(self, error: BaseException) -> None:
-        self.post.dropped["not_open"] += 1
-        if self.post.dropped["not_open"] == 1:
-            logger.warning(
-                "no telemetry yet: %s; the server goes on, we try again each second", error
-            )
 
     def start_worker(self) -> Worker:
         """Start the worker in this process, once."""
@@ -156,7 +131,7 @@ class Hub:
             if worker is None:
                 settings = self.settings
                 watch = StallWatch(
-                    lambda: [] if self._opening else list(self.loops),  # a loop waits for us then
+                    lambda: [] if self.opening.lasts else list(self.loops),
                     lambda key: identify(self, key),
                     settings.stall,
                 )
@@ -195,21 +170,16 @@ class Hub:
         listener = listener._replace(key=next(self._keys))
         return self.loops.add(identity, listener, sock, self.kernel)
 
-    def prepare(self, forking: bool) -> None:
-        """Do what is slow before a server listens, or else before its loop begins."""
-        if self.output is None and self.opener is not None:
-            self.opener.prepare(self, forking)
-
     def loop_began(self, loop: Loop) -> None:
         """The loop's thread has entered its turn: from now on somebody should look at it."""
         loop.running = True
         loop.thread_id = threading.get_ident()
-        self.prepare(loop.listener.forking)
+        self.opening.prepare(self, loop.listener.forking)
         if self.post.worker is None and not loop.listener.forking and not self.post.remote:
             try:
                 self.start_worker()
             except RuntimeError as error:  # no thread to be had: the first accept tries again
-                self._said_why_not(error)
+                self.opening.put_off(self, error)
 
     def report(self, loop: Loop) -> None:
         """Tell a worker in another process what the loop does now."""

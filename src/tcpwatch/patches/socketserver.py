@@ -87,7 +87,7 @@ def _here(server: Any) -> Loop | None:
 
 def _made(server: Any) -> None:
     """A server is being made, and does not listen yet."""
-    hub.prepare(code.is_forking(server))
+    hub.opening.prepare(hub, code.is_forking(server))
 
 
 # -- the loop ------------------------------------------------------------------------------------
