@@ -143,12 +143,13 @@ class Session:
 
     def connections(self) -> list[ConnectionSnapshot]:
         """See `tcpwatch.connections`."""
-        if hub.post.remote and hub.post.relay is not None:
-            answer = hub.post.relay.ask(("connections",), 1.0) or []
+        relay, worker = hub.post.relay, hub.post.worker
+        if hub.post.remote and relay is not None:
+            answer = relay.ask(("connections", 1.0), 1.0) or []
             found = [ConnectionSnapshot(*values) for values in answer]
         else:
-            if hub.post.worker is not None:
-                hub.post.worker.settle(1.0)
+            if worker is not None:
+                worker.settle(1.0)
             found = list(snapshots(hub))
         return sorted(found, key=lambda seen: seen.age, reverse=True)
 

@@ -7,11 +7,12 @@ import resource
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tcpwatch.hub.post import Post
-from tcpwatch.hub.relay import Message, Relay
+from tcpwatch.hub.relay import Message, Relay, answer, receive
 from tests.live.wire import LIMIT
 
 BEYOND = 1_024
@@ -65,3 +66,41 @@ def test_a_relay_among_many_descriptors_still_waits() -> None:
         relay.sock.close()
         relay.far_end.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_an_answer_that_comes_late_is_nobody_elses() -> None:
+    """Who asks next gets the answer to the own question, whatever is still in the pipe."""
+    relay = Relay()
+    with relay.sock, relay.far_end as far_end:
+        assert relay.ask(("flush", 0.0), 0.0) is None
+        late = receive(far_end)
+        assert late[2] == ("flush", 0.0)
+
+        def answer_both() -> None:
+            asked = receive(far_end)
+            answer(far_end, late[1], False)
+            answer(far_end, asked[1], ["answered"])
+
+        answering = threading.Thread(target=answer_both)
+        answering.start()
+        assert relay.ask(("connections", 1.0), LIMIT) == ["answered"]
+        answering.join(LIMIT)
+
+
+def test_who_asks_while_another_waits_gets_the_own_answer() -> None:
+    """Several threads may ask at the same time."""
+    relay = Relay()
+    with relay.sock, relay.far_end as far_end, ThreadPoolExecutor(4) as threads:
+        asking = [threads.submit(relay.ask, (word,), LIMIT) for word in "abcd"]
+        for _ in asking:
+            _, number, question = receive(far_end)
+            answer(far_end, number, question)
+        assert [each.result(LIMIT) for each in asking] == [(word,) for word in "abcd"]
+
+
+def test_a_relay_that_is_closed_meanwhile_has_no_answer() -> None:
+    """Asking is no error when another thread uninstalls."""
+    relay = Relay()
+    relay.far_end.close()
+    relay.sock.close()
+    assert relay.ask(("connections", 1.0), LIMIT) is None

@@ -121,10 +121,10 @@ class Observables:
         yield Observation(self._hub.self_ns / 1e9)
 
     def _self_dropped(self) -> Iterable[Observation]:
-        post = self._hub.post
+        post, worker = self._hub.post, self._hub.post.worker
         totals = Counter(post.dropped) + Counter(self._hub.reported_losses)
-        if post.worker is not None:
-            totals += Counter(post.worker.dropped)
+        if worker is not None:
+            totals += Counter(worker.dropped)
         for reason, count in totals.items():
             yield Observation(count, {names.REASON: reason})
 

@@ -31,7 +31,7 @@ from tcpwatch.emit.tracing import Tracing
 from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.output import Requests, Sink
 from tcpwatch.hub.registry import Hub, hub
-from tcpwatch.hub.relay import Relay, receive
+from tcpwatch.hub.relay import Relay, answer, receive
 from tcpwatch.hub.snapshot import snapshots
 from tcpwatch.settings import Settings
 
@@ -134,8 +134,9 @@ class RelayedSpans(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Send a sampled span on."""
         context = span.context
-        if context is not None and context.trace_flags.sampled and self._hub.post.relay is not None:
-            self._hub.post.relay.send(("span", plain_span(span)), 0.05)
+        relay = self._hub.post.relay
+        if context is not None and context.trace_flags.sampled and relay is not None:
+            relay.send(("span", plain_span(span)), 0.05)
 
 
 class RemoteLoop(Loop):
@@ -191,39 +192,31 @@ class Helper:
             tag = message[0]
             if tag == "loop":
                 self._loop(Listener(*message[1]), message[2])
-            elif tag == "flush":
-                self._answer(self._flush(message[1]))
-            elif tag == "close":
-                self._finish(message[1])
-                self._answer(True)
+            elif tag == "asked":
+                if not answer(self._sock, message[1], self._asked(*message[2])):
+                    hub.post.dropped["answer"] += 1
             elif tag == "abandon":
                 self._worker.settle(1.0)
                 self._worker.abandon_all(message[1])
             elif tag == "span":
                 self._output.tracing.pass_on(real_span(message[1]))
-            elif tag == "connections":
-                self._worker.settle(1.0)
-                self._answer([dataclasses.astuple(seen) for seen in snapshots(hub)])
             else:
                 hub.post.send(message)
         self._finish(2.0)
         if self._log is not None:
             self._log.close(1.0)
 
+    def _asked(self, what: str, timeout: float) -> Any:
+        if what == "flush":
+            return self._worker.settle(timeout) and self._output.flush(timeout)
+        if what == "close":
+            return self._finish(timeout)
+        self._worker.settle(timeout)
+        return [dataclasses.astuple(seen) for seen in snapshots(hub)]
+
     def _finish(self, timeout: float) -> None:
         self._worker.settle(1.0)
         self._output.flush(timeout)
-
-    def _flush(self, timeout: float) -> bool:
-        return self._worker.settle(timeout) and self._output.flush(timeout)
-
-    def _answer(self, value: Any) -> None:
-        import marshal
-
-        try:
-            self._sock.send(marshal.dumps(value))
-        except OSError:
-            hub.post.dropped["answer"] += 1
 
     def _loop(self, listener: Listener, state: dict[str, Any]) -> None:
         loop = hub.loops.by_server.get(listener.key)

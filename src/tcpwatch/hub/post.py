@@ -51,8 +51,9 @@ class Post:
             self._hurry(queue)
 
     def _hurry(self, queue: deque[Message]) -> None:
-        if self.worker is not None and not self.worker.bell.has_rung():
-            self.worker.bell.ring()
+        worker = self.worker
+        if worker is not None and not worker.bell.has_rung():
+            worker.bell.ring()
         waiting: list[Message] = []
         while len(queue) + len(waiting) > self._capacity:
             try:
@@ -75,9 +76,10 @@ class Post:
     def _relay(self, message: Message, patience: float) -> None:
         if message[0] == "marks":
             message = ("marks", message[1], frozen(message[2]))
-        if self.relay is None:
+        relay = self.relay
+        if relay is None:
             self.dropped["no_relay"] += 1
-        elif not self.relay.send(message, patience):
+        elif not relay.send(message, patience):
             self.dropped["relay_full"] += 1
 
     def employ(self, worker: Worker) -> None:

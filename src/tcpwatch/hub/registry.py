@@ -161,7 +161,8 @@ class Hub:
         return self.serving.answers(lately)
 
     def _sinks(self) -> list[Sink]:
-        return self.output.sinks if self.output is not None else []
+        output = self.output
+        return output.sinks if output is not None else []
 
     # -- loops -----------------------------------------------------------------------------------
 

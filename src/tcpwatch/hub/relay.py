@@ -6,9 +6,12 @@ before the fork. Sending never blocks a server for long: what does not fit is dr
 
 from __future__ import annotations
 
+import itertools
 import marshal
 import select
 import socket
+import threading
+from time import monotonic
 from typing import Any
 
 Message = tuple[Any, ...]
@@ -27,6 +30,8 @@ class Relay:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         self.sock.setblocking(False)
         self.unreported = 0
+        self._questions = itertools.count(1)
+        self._asking = threading.RLock()
 
     def send(self, message: Message, patience: float = 0.0) -> bool:
         """Send `message`, waiting at most `patience` seconds for room. False if it was dropped."""
@@ -55,17 +60,47 @@ class Relay:
         return False
 
     def ask(self, message: Message, timeout: float) -> Any:
-        """Send a question to the far end and return its answer; None if none came in time."""
-        if not self.send(message, timeout):
+        """Send a question to the far end and return its answer; None if none came in time.
+
+        The answer may still come, so each bears the number of its question.
+        """
+        deadline = monotonic() + timeout
+        if not self._asking.acquire(timeout=timeout):
             return None
-        return receive(self.sock) if _wait(self.sock, select.POLLIN, timeout) else None
+        try:
+            number = next(self._questions)
+            if not self.send(("asked", number, message), _left(deadline)):
+                return None
+            while _wait(self.sock, select.POLLIN, _left(deadline)):
+                answered = receive(self.sock)
+                if answered is None or answered[0] == number:
+                    return answered and answered[1]
+            return None
+        finally:
+            self._asking.release()
+
+
+def _left(deadline: float) -> float:
+    return max(deadline - monotonic(), 0.0)
 
 
 def _wait(sock: socket.socket, event: int, timeout: float) -> bool:
     """Wait for a socket to be ready; select() knows only the first 1024 descriptors."""
     poll = select.poll()
-    poll.register(sock, event)
+    try:
+        poll.register(sock, event)
+    except ValueError:  # another thread has closed it
+        return False
     return bool(poll.poll(timeout * 1000))
+
+
+def answer(far_end: socket.socket, number: int, value: Any) -> bool:
+    """Answer the question of this number. False if there is no room, or nobody to take it."""
+    try:
+        far_end.send(marshal.dumps((number, value)))
+    except OSError:
+        return False
+    return True
 
 
 def receive(sock: socket.socket) -> Any:

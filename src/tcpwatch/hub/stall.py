@@ -89,12 +89,13 @@ class StallWatch:
 
     def _warn(self, loop: Loop, seconds: float) -> None:
         name = loop.label or loop.state
-        holder = self._identify(loop.connection)
+        connection = loop.connection
+        holder = self._identify(connection)
         who = f"{holder.name}, in phase {holder.phase}" if holder.phase else holder.name
         doing = _DOING.get(name, name).format(
             who=who, error=loop.failing_with, rate=loop.failures / seconds
         )
-        holding = holder.attributes if loop.connection is not None else {}
+        holding = holder.attributes if connection is not None else {}
         logger.warning(
             "accept loop of %s has not accepted for %.1f s: %s [%s]; %d connection(s) wait in the "
             "accept queue (limit %s)%s",

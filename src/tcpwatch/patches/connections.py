@@ -198,7 +198,8 @@ def _close_ended(
     if connection.dispatch == names.INLINE:
         note_blocking(connection, names.LOOP_INLINE)
     hub.end(connection, kinds.CLOSED, ending)
-    if hub.post.in_child and hub.output is not None and not hub.output.child_flush():
+    output = hub.output
+    if hub.post.in_child and output is not None and not output.child_flush():
         hub.post.send(("flush_in_vain", os.getpid()))
 
 

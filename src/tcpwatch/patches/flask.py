@@ -38,11 +38,14 @@ def adopt() -> None:
     if signals is None or ctx is None:
         return
     contexts = vars(ctx)  # a deprecated name would warn whoever asks for it
-    for matcher in (contexts.get("RequestContext"), contexts.get("AppContext")):
-        if isinstance(matcher, type) and hasattr(matcher, "match_request"):
-            patches.wrap_definition(matcher, Hook("match_request", None, _matched))
-    signals.got_request_exception.connect(_raised)
-    _connected.append((signals.got_request_exception, _raised))
+    with hub.lock:  # another thread may adopt it, or uninstall
+        if _connected or patches.undone:
+            return
+        for matcher in (contexts.get("RequestContext"), contexts.get("AppContext")):
+            if isinstance(matcher, type) and hasattr(matcher, "match_request"):
+                patches.wrap_definition(matcher, Hook("match_request", None, _matched))
+        signals.got_request_exception.connect(_raised)
+        _connected.append((signals.got_request_exception, _raised))
 
 
 def release() -> None:
@@ -66,8 +69,9 @@ def _matched(context: Any, result: Any, error: BaseException | None) -> None:
     view = context.app.view_functions.get(rule.endpoint)
     if view is not None:
         exchange.view = view_of(view, context.request.method)
-    if hub.output is not None and exchange.span is not None:
-        hub.output.requests.route(exchange, rule.rule)
+    output = hub.output
+    if output is not None and exchange.span is not None:
+        output.requests.route(exchange, rule.rule)
 
 
 def view_of(view: Any, method: str) -> View | None:
