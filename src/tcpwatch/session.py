@@ -134,17 +134,20 @@ class Session:
             self.leave_sigterm()
             patches.uninstall()
             deadline = monotonic() + UNINSTALL_PATIENCE
-            self._left = hub.output
-            hub.stop(names.UNINSTALLED)
-            if self._left is not None:
-                self._left.release(max(deadline - monotonic(), 0.01))
-            self._close_log(deadline)
-            hub.forget()
+            try:
+                hub.stop(names.UNINSTALLED)
+                output = hub.output
+                if output is not None:
+                    self._left = output
+                    output.release(max(deadline - monotonic(), 0.01))
+                self._close_log(deadline)
+            finally:
+                hub.forget()
 
     def connections(self) -> list[ConnectionSnapshot]:
         """See `tcpwatch.connections`."""
         relay, worker = hub.post.relay, hub.post.worker
-        if hub.post.remote and relay is not None:
+        if hub.post.remote and relay is not None and not hub.post.in_child:
             answer = relay.ask(("connections", 1.0), 1.0) or []
             found = [ConnectionSnapshot(*values) for values in answer]
         else:
@@ -195,9 +198,17 @@ class Session:
 
     def _terminated(self, number: int, _frame: FrameType | None) -> None:
         """Export, then die of the signal after all, so that the exit status stays what it was."""
-        self._at_exit()
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        try:
+            self._at_exit()
+        finally:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    def forked(self) -> None:
+        """In a child: whoever was installing or uninstalling in the parent is not here."""
+        self._lock = threading.RLock()
 
 
 session = Session()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=session.forked)

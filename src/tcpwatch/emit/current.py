@@ -8,6 +8,7 @@ connection's.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -69,7 +70,17 @@ class Started(NamedTuple):
     ids: Ids
 
 
-_becoming = threading.Lock()
+_becoming = threading.RLock()
+"""Re-entrant: a signal handler may end the process, and with it the span, in the middle."""
+
+
+def _forked() -> None:
+    global _becoming  # noqa: PLW0603  # another thread of the parent's may have held it
+    _becoming = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 class RequestSpan(Span):

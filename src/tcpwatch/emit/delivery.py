@@ -166,7 +166,7 @@ class Deliveries:
         self._hear()
 
     def _hear(self) -> None:
-        for source in map(logging.getLogger, self._sources if self._known else ()):
+        for source in map(logging.getLogger, tuple(self._sources) if self._known else ()):
             if self._filter not in source.filters:
                 # Before the SDK's own filter of duplicates: what that has seen it hides for 20 s,
                 # also if it is the application's exporter that says the same.
@@ -179,7 +179,7 @@ class Deliveries:
         self._told_trouble = self._listening = False
         for delivery in self._known:
             delivery.listening = False
-        for source in map(logging.getLogger, self._sources):
+        for source in map(logging.getLogger, tuple(self._sources)):
             source.removeFilter(self._filter)
         logging.getLogger(CLIENT[-1]).removeFilter(self._unheard)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
 from time import monotonic
 from typing import Any, Final
@@ -26,23 +27,32 @@ class Errands:
     """A few daemon threads that wait for something to do."""
 
     def __init__(self) -> None:
-        self._pid = 0
+        self._pid = self._running = 0
         self._waiting: SimpleQueue[tuple[Task, threading.Semaphore]] = SimpleQueue()
 
     def prepare(self) -> None:
-        """Start the threads, once in each process."""
-        if self._pid == os.getpid():
-            return
-        self._pid = os.getpid()
-        self._waiting = SimpleQueue()
-        for number in range(_AT_ONCE):
+        """Start the threads, once in each process.
+
+        Raises RuntimeError if there is none to be had now; a later call starts what is missing.
+        """
+        if self._pid != os.getpid():
+            self._waiting, self._running = SimpleQueue(), 0
+            self._pid = os.getpid()
+        while self._running < _AT_ONCE:
             threading.Thread(
-                target=self._work, args=(self._waiting,), name=f"tcpwatch-{number}", daemon=True
+                target=self._work,
+                args=(self._waiting,),
+                name=f"tcpwatch-{self._running}",
+                daemon=True,
             ).start()
+            self._running += 1
 
     def run(self, tasks: Sequence[Task], timeout: float) -> bool:
         """Run tasks side by side for at most `timeout` seconds. Return whether all have ended."""
-        self.prepare()
+        with suppress(RuntimeError):
+            self.prepare()
+        if not self._running:
+            return not tasks
         deadline = monotonic() + timeout
         done = threading.Semaphore(0)
         for task in tasks:

@@ -47,13 +47,14 @@ class RemoteTelemetry:
         self.allocate = tracing.allocate
         self.requests: Requests = RequestSpans(tracing, peers, hub.settings)
         self.sinks: list[Sink] = []
+        self._post = hub.post
         self._relay = hub.post.relay = Relay()
         self._process = _spawn(self._relay, hub.settings)
         hub.post.remote = True
 
     def flush(self, timeout: float) -> bool:
         """Have the helper export what it has been sent so far."""
-        return bool(self._relay.ask(("flush", timeout), timeout))
+        return bool(self._ask("flush", timeout))
 
     def release(self, timeout: float) -> None:
         """Let the helper export and end: nothing else lives there."""
@@ -62,13 +63,17 @@ class RemoteTelemetry:
     def close(self, timeout: float) -> None:
         """Let the helper export and end; it does so anyway when all senders are gone."""
         deadline = monotonic() + timeout
-        self._relay.ask(("close", timeout), timeout)
+        self._ask("close", timeout)
         self._relay.sock.close()  # the helper ends when its last sender has
         try:
             self._process.wait(max(deadline - monotonic(), 0.01))
         except subprocess.TimeoutExpired:
             # It has its own deadline and nobody waits for it: not a zombie's parent for long.
             self._process.returncode = 0
+
+    def _ask(self, what: str, timeout: float) -> Any:
+        # A child has the parent's end: it would take the answers to the questions of others.
+        return True if self._post.in_child else self._relay.ask((what, timeout), timeout)
 
     def child_flush(self) -> bool:
         """Nothing is left to export in a child of this kind: its spans have gone by the relay."""
@@ -195,9 +200,6 @@ class Helper:
             elif tag == "asked":
                 if not answer(self._sock, message[1], self._asked(*message[2])):
                     hub.post.dropped["answer"] += 1
-            elif tag == "abandon":
-                self._worker.settle(1.0)
-                self._worker.abandon_all(message[1])
             elif tag == "span":
                 self._output.tracing.pass_on(real_span(message[1]))
             else:

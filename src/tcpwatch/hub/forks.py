@@ -58,10 +58,12 @@ def _in_parent(hub: Hub) -> None:
 
 
 def _in_child(hub: Hub) -> None:
-    if not hub.active:
+    hub.lock = threading.RLock()
+    if not hub.active:  # but an uninstall() may be under way
+        hub.post.disown()
+        hub.forget()
         return
     connection = hub.serving.dispatching.get(get_ident())
-    hub.lock = threading.RLock()
     hub.clear_connections()
     if connection is None or connection.handling:
         # Somebody else's fork. If this process serves too, it starts as if just installed.

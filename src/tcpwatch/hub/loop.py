@@ -57,7 +57,7 @@ class Loop:
         *("failing_with", "failures", "getting", "history", "kept", "kernel"),
         *("key", "label", "limit", "listener", "own_address", "plain_peers", "running"),
         *("select_returned_ns", "services", "since_ns", "slept", "sock", "spinning", "state"),
-        *("thread_id", "totals"),
+        *("_told", "thread_id", "totals"),
     )
 
     def __init__(self, listener: Listener, sock: socket.socket | None, kernel: Kernel) -> None:
@@ -70,6 +70,7 @@ class Loop:
         self.state: str = names.LOOP_SERVICE
         self.since_ns = 0
         self.totals: dict[str, int] = dict.fromkeys(names.LOOP_STATES, 0)
+        self._told: dict[str, int] = {}
         self.away_since = 0
         self.thread_id = 0
         self.running = False
@@ -225,9 +226,15 @@ class Loop:
 
     def times(self) -> dict[str, int]:
         """Return nanoseconds by loop state, the unfinished present one included."""
-        totals, state, since = dict(self.totals), self.state, self.since_ns
+        while True:
+            since, totals, state = self.since_ns, dict(self.totals), self.state
+            if since == self.since_ns:  # else the loop has turned meanwhile
+                break
         if since:
             totals[state] += max(clock() - since, 0)
+        for state, told in self._told.items():  # in the middle of a turn a stretch counts twice
+            totals[state] = max(totals[state], told)
+        self._told = totals
         return totals
 
     def queue(self) -> tuple[int, int] | None:

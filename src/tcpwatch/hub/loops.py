@@ -6,6 +6,7 @@ import socket
 from collections import deque
 from collections.abc import Iterator
 from threading import get_ident
+from time import monotonic_ns as clock
 from typing import Final
 
 from tcpwatch.hub.connection import Connection
@@ -44,6 +45,7 @@ class Loops:
         if loop is not None:
             self.by_socket.pop(id(loop.sock), None)
             loop.sock = None
+            loop.stop(clock())  # a server that served by hand may never have been closed
             self._retired.append(loop)
 
     def retire_all(self) -> None:

@@ -93,12 +93,19 @@ class Post:
     def open_relay(self, take: Callable[[Message], bool]) -> None:
         """Let forked children send to this process's worker.
 
-        `take` sees each message first and says whether it has dealt with it.
+        `take` sees each message first and says whether it has dealt with it. Raises OSError or
+        RuntimeError if there is no descriptor or no thread to be had.
         """
-        relay = self.relay = Relay()
-        threading.Thread(
-            target=self._collect, args=(relay, take), name="tcpwatch-relay", daemon=True
-        ).start()
+        relay = Relay()
+        try:
+            threading.Thread(
+                target=self._collect, args=(relay, take), name="tcpwatch-relay", daemon=True
+            ).start()
+        except RuntimeError:
+            relay.sock.close()
+            relay.far_end.close()
+            raise
+        self.relay = relay
 
     def _collect(self, relay: Relay, take: Callable[[Message], bool]) -> None:
         with relay.far_end:
@@ -108,9 +115,12 @@ class Post:
 
     def reset(self) -> None:
         """Forget everything: a process that was forked for something else, or an uninstall."""
-        if self.worker is not None:
-            self.worker.stop()
+        worker = self.worker
+        if worker is not None:
+            worker.stop()
         self.disown()
+        if worker is not None:
+            self.dropped.update(worker.dropped)  # the next one counts from zero
 
     def disown(self) -> None:
         """Drop the worker without a touch: in a forked child its locks may be held for ever."""

@@ -92,7 +92,8 @@ class Hub:
 
     def stop(self, outcome: str) -> None:
         """Watch no longer; what is open ends as `outcome` (uninstalled or server_shutdown)."""
-        self.active = guard.strict = False
+        with self.lock:  # who opens the way out now has done so when we go on
+            self.active = guard.strict = False
         for connection in list(self.connections.values()):
             self.end(connection, kinds.ABANDONED, outcome)
         until = clock() + _ENDING_NS
@@ -102,10 +103,10 @@ class Hub:
             loop.stop(clock())
             self.report(loop)
         worker = self.post.worker
-        if self.post.remote:
+        if self.post.remote or worker is not None:
             self.post.send(("abandon", outcome))
-        elif worker is not None and worker.settle(_SETTLING):
-            worker.abandon_all(outcome)
+        if worker is not None:
+            worker.settle(_SETTLING)
 
     def forget(self) -> None:
         """Drop the loops, the worker and the way out: the next accept starts afresh."""
@@ -120,7 +121,7 @@ class Hub:
         None while the process has no thread or descriptor to spare; a later call tries again.
         """
         with self.lock:
-            if self.output is None:
+            if self.output is None and self.active:
                 self.output = self.opening.open(self, forking)
             return self.output
 
@@ -176,11 +177,14 @@ class Hub:
         loop.running = True
         loop.thread_id = threading.get_ident()
         self.opening.prepare(self, loop.listener.forking)
-        if self.post.worker is None and not loop.listener.forking and not self.post.remote:
-            try:
-                self.start_worker()
-            except RuntimeError as error:  # no thread to be had: the first accept tries again
-                self.opening.put_off(self, error)
+        if self.post.worker is not None or loop.listener.forking:
+            return
+        with self.lock:
+            if self.active and not self.post.remote:
+                try:
+                    self.start_worker()
+                except RuntimeError as error:  # no thread to be had: the first accept tries again
+                    self.opening.put_off(self, error)
 
     def report(self, loop: Loop) -> None:
         """Tell a worker in another process what the loop does now."""
@@ -267,6 +271,8 @@ class Hub:
             connection.socket_ref = None
         else:
             reference.connection = connection
+        if connection.over:  # ended by stop() since the accept
+            self.forget_connection(connection)
 
     def _collected(self, reference: SocketRef) -> None:
         connection = reference.connection

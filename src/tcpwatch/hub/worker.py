@@ -103,7 +103,7 @@ class Worker:
         """Handle every message that is queued now. Return how many there were."""
         queue, handled, pace = self.post.queue, 0, self._pace
         pace.begin()
-        while queue:
+        while queue and not self._stopping:  # what comes then is for the next install's worker
             pace.keep()
             try:
                 message = queue.popleft()
@@ -149,6 +149,8 @@ class Worker:
                 self._marks(key, [kinds.ABANDONED, clock(), names.CHILD_DIED])
         elif tag == "dropped":
             self.dropped["relay_full"] += message[1]
+        elif tag == "abandon":
+            self._abandon_all(message[1])
         elif tag == "settled":
             message[1].set()
 
@@ -231,7 +233,7 @@ class Worker:
                 del self.timelines[key]
                 self.dropped["end_lost"] += 1
 
-    def abandon_all(self, outcome: str) -> None:
+    def _abandon_all(self, outcome: str) -> None:
         """End every open timeline as `outcome`."""
         now = clock()
         for key in list(self.timelines):

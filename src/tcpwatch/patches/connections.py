@@ -115,7 +115,10 @@ def _process_began(server: Any, request: Any) -> tuple[Connection, Any, set[int]
     loop = connection.loop
     if not loop.listener.forking:
         return connection, server, _NO_CHILDREN
-    forks.prepare(hub, connection)
+    try:
+        forks.prepare(hub, connection)
+    except (OSError, RuntimeError) as error:  # no descriptor or thread; the next fork tries again
+        hub.opening.put_off(hub, error)
     return connection, server, set(getattr(server, "active_children", None) or ())
 
 

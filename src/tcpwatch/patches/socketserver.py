@@ -46,9 +46,14 @@ def loop_of(server: Any) -> Loop | None:
 
 
 def _seen_first(server: Any, identity: int) -> Loop | None:
+    watched = threads_are_native() and is_watched(server, hub.settings)
+    try:
+        listener = code.listener_of(server) if watched else None
+    except OSError:  # another thread has closed it
+        return None
     end = _seen[identity] = weakref.finalize(server, _forget, identity)
     end.atexit = False
-    if not threads_are_native() or not is_watched(server, hub.settings):
+    if listener is None:
         _unwatched.add(identity)
         return None
     cls = type(server)
@@ -59,7 +64,7 @@ def _seen_first(server: Any, identity: int) -> Loop | None:
         patches.wrap_definition(cls, CLOSING_HOOK)
     http_server.adopt(server)
     sockets.adopt(server)
-    loop = hub.add_loop(identity, code.listener_of(server), server.socket)
+    loop = hub.add_loop(identity, listener, server.socket)
     loop.services = code.owner(cls, "service_actions") is not socketserver.BaseServer
     return loop
 
@@ -72,8 +77,10 @@ def _forget(identity: int) -> None:
 
 def release() -> None:
     """Forget every server: the next install may choose others."""
-    while _seen:
-        _seen.popitem()[1].detach()
+    for identity in list(_seen):
+        end = _seen.pop(identity, None)
+        if end is not None:  # else it has just become garbage
+            end.detach()
     _unwatched.clear()
 
 
