@@ -13,7 +13,7 @@ from tcpwatch import names
 from tcpwatch.core import kinds
 from tcpwatch.emit.errands import Errands
 from tcpwatch.guard import guard
-from tcpwatch.hub import hub
+from tcpwatch.hub import hub, registry
 from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.hub.post import Post
 from tcpwatch.hub.registry import Hub
@@ -143,3 +143,23 @@ def test_a_relay_whose_thread_cannot_start_is_tried_again(monkeypatch: pytest.Mo
     assert relays[0] is None
     assert relays[1] is not None
     post.reset()
+
+
+def test_the_end_does_not_wait_for_an_opening_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal handler may have interrupted just what the thread that opens waits for."""
+    monkeypatch.setattr(registry, "_SETTLING", 0.01)
+    ours, held, go = Hub(), threading.Event(), threading.Event()
+    ours.active = True
+
+    def hold() -> None:
+        with ours.lock:
+            held.set()
+            go.wait(LIMIT)
+
+    opening = threading.Thread(target=hold)
+    opening.start()
+    assert held.wait(LIMIT)
+    ours.stop(names.SERVER_SHUTDOWN)
+    assert not ours.active
+    go.set()
+    opening.join(LIMIT)

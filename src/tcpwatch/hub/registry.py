@@ -92,8 +92,12 @@ class Hub:
 
     def stop(self, outcome: str) -> None:
         """Watch no longer; what is open ends as `outcome` (uninstalled or server_shutdown)."""
-        with self.lock:  # who opens the way out now has done so when we go on
-            self.active = guard.strict = False
+        # Who opens the way out now has done so when we go on; but a signal handler may not wait
+        # for a thread that waits for what the handler has interrupted, say an import.
+        waited = self.lock.acquire(timeout=_SETTLING)
+        self.active = guard.strict = False
+        if waited:
+            self.lock.release()
         for connection in list(self.connections.values()):
             self.end(connection, kinds.ABANDONED, outcome)
         until = clock() + _ENDING_NS
