@@ -88,3 +88,18 @@ def test_what_a_thread_accepts_is_its_own(loops: Loops) -> None:
 
     mine.accepting = other.accepting
     assert loops.accepting_here() is other.accepting
+
+
+def test_what_many_servers_of_one_port_have_counted_is_not_forgotten(loops: Loops) -> None:
+    """A series goes on, however many loops have been one after another."""
+    for number in range(room._RETIRED * 2):
+        loop = loops.add(number, listener(number), None, FakeKernel())
+        loop.accepted += 1
+        loop.accept_errors["EMFILE"] += 1
+        loop.totals["accept"] += 10
+        loops.retire(number)
+        known = loops.known()
+        assert len(known) <= room._RETIRED
+        assert sum(one.accepted for one in known) == number + 1
+        assert sum(one.accept_errors["EMFILE"] for one in known) == number + 1
+        assert sum(one.times()["accept"] for one in known) == 10 * (number + 1)

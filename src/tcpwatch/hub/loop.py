@@ -181,6 +181,18 @@ class Loop:
             "drops": self.drops,
         }
 
+    def inherit(self, other: Loop) -> None:
+        """Count what another loop has counted, from now on as this one's."""
+        for state, spent in other.totals.items():
+            self.totals[state] += spent
+        self.accepted += other.accepted
+        for mine, theirs in (
+            (self.accept_errors, other.accept_errors),
+            (self.blocked_ns, other.blocked_ns),
+            (self.kept, other.kept),
+        ):
+            mine.update(theirs)
+
     def stop(self, now: int) -> None:
         """The loop has ended, or nobody watches it any longer."""
         self.turn(names.LOOP_SERVICE, now)

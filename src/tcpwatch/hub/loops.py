@@ -24,7 +24,7 @@ class Loops:
         """By id() of the server; in the helper process, whose servers are elsewhere, by key."""
         self.by_socket: dict[int, Loop] = {}
         """By id() of the listening socket."""
-        self._retired: deque[Loop] = deque(maxlen=_RETIRED)
+        self._retired: deque[Loop] = deque()
 
     def __iter__(self) -> Iterator[Loop]:
         """Iterate over the loops that are watched now; others may come and go meanwhile."""
@@ -46,7 +46,16 @@ class Loops:
             self.by_socket.pop(id(loop.sock), None)
             loop.sock = None
             loop.stop(clock())  # a server that served by hand may never have been closed
+            if len(self._retired) == _RETIRED:
+                self._bequeath(self._retired.popleft(), loop)
             self._retired.append(loop)
+
+    def _bequeath(self, oldest: Loop, youngest: Loop) -> None:
+        """Have another loop of the same series go on with what the oldest has counted."""
+        for heir in (*self._retired, youngest):
+            if heir.listener._replace(key=0) == oldest.listener._replace(key=0):
+                heir.inherit(oldest)
+                return
 
     def retire_all(self) -> None:
         """Nobody watches any of them any longer."""
