@@ -11,11 +11,13 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from tcpwatch import names, patches, settings
+from tcpwatch.emit.errands import errands
 from tcpwatch.hub import ConnectionSnapshot, hub
 from tcpwatch.hub.output import Output
 from tcpwatch.hub.snapshot import snapshots
@@ -164,7 +166,7 @@ class Session:
             return False
         return output is None or output.flush(max(deadline - monotonic(), 0.01))
 
-    def _at_exit(self) -> None:
+    def _at_exit(self, *, interrupted: bool = False) -> None:
         """Export what has finished, and what is open as `server_shutdown`, and close."""
         if os.getpid() != hub.pid:
             return
@@ -172,7 +174,10 @@ class Session:
         output, self._left = hub.output or self._left, None
         if self._installed:
             self._installed = False
-            hub.stop(names.SERVER_SHUTDOWN)
+            if interrupted:  # what this thread was doing may hold a lock that its span's end wants
+                errands.run([partial(hub.stop, names.SERVER_SHUTDOWN)], EXIT_PATIENCE)
+            else:
+                hub.stop(names.SERVER_SHUTDOWN)
         if output is not None:
             output.close(max(deadline - monotonic(), 0.01))
         self._close_log(deadline)
@@ -199,7 +204,7 @@ class Session:
     def _terminated(self, number: int, _frame: FrameType | None) -> None:
         """Export, then die of the signal after all, so that the exit status stays what it was."""
         try:
-            self._at_exit()
+            self._at_exit(interrupted=True)
         finally:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)

@@ -13,6 +13,8 @@ from typing import Any
 
 import flask
 
+import tcpwatch
+
 CHILDREN = 20
 PATIENCE = 2
 
@@ -24,12 +26,18 @@ def add(app: flask.Flask) -> None:
     app.add_url_rule("/fork/locked", "locked", fork_at_a_bad_moment)
     app.add_url_rule("/multiprocessing/<method>", "multiprocessing", by_multiprocessing)
     app.add_url_rule("/terminated", "terminated", terminated)
+    app.add_url_rule("/own", "own", own)
     app.add_url_rule("/echo", "echo", echo, methods=["POST"])
 
 
 def echo() -> bytes:
     """Answer what came."""
     return flask.request.get_data()
+
+
+def own() -> dict[str, object]:
+    """Return what the process that serves this request says of itself."""
+    return {"open": in_child(), "flushed": tcpwatch.flush()}
 
 
 def fork() -> dict[str, object]:
@@ -68,8 +76,6 @@ def fork_at_a_bad_moment() -> dict[str, object]:
 
 def in_child() -> int:
     """Return how many connections a process sees that has accepted none."""
-    import tcpwatch
-
     return len(tcpwatch.connections())
 
 

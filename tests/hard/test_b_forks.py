@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,8 +16,10 @@ from tcpwatch.session import UNINSTALL_PATIENCE
 from tcpwatch.view.receiver import Receiver
 from tests.hard.apps_b_start import Start, prepared
 from tests.hard.apps_b_views import CHILDREN
+from tests.live.harness import ROOT, clean_environment
 from tests.live.seen import Seen
 from tests.live.test_forking import children
+from tests.live.wire import LIMIT
 
 N = 5
 
@@ -95,6 +100,28 @@ def test_a_child_can_be_terminated_from_its_first_moment(begin: Start, dispatch:
     """A SIGTERM that reaches a child before its first line ends it, as it does without us."""
     server = begin("--dispatch", dispatch)
     assert server.get("/terminated").json == {"ended": [-signal.SIGTERM] * CHILDREN}
+
+
+def test_a_sigterm_that_meets_a_lock_of_the_sdk_ends_the_process(receiver: Receiver) -> None:
+    """Its handler ends the open request, whose span the interrupted thread itself may hold."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.hard.apps_b_terminated"],
+        cwd=ROOT,
+        env=clean_environment({"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}),
+        capture_output=True,
+        text=True,
+        timeout=2 * LIMIT,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGTERM, done.stderr
+
+
+def test_children_ask_nothing_that_others_are_answered(begin: Start) -> None:
+    """connections() and flush() in the views of a forking server tell of the child's own."""
+    server = begin("--dispatch", "process")
+    with ThreadPoolExecutor(4) as clients:
+        told = list(clients.map(lambda _: server.get("/own").json, range(20)))
+    assert told == [{"open": 1, "flushed": True}] * 20
 
 
 def test_a_fork_waits_for_no_thread_of_ours(begin: Start) -> None:
