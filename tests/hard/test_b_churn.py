@@ -6,9 +6,9 @@ import http.client
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from http.server import HTTPServer, ThreadingHTTPServer
 from typing import Any
 
@@ -21,6 +21,7 @@ from tcpwatch.hub import hub
 from tcpwatch.patches.wrap import patches
 from tcpwatch.testing import recording
 from tests.apps.handlers import Plain
+from tests.hard.apps_a_watch import serving
 from tests.live.wire import LIMIT
 
 ROUNDS = 100
@@ -70,22 +71,14 @@ def flask() -> HTTPServer:
     return make_server("127.0.0.1", 0, app, threaded=True)
 
 
-@contextmanager
-def served(make: Callable[[], HTTPServer], troubles: list[str]) -> Iterator[int]:
-    """Serve on a thread of its own; give the port, and note what the server has to complain of."""
-    with make() as server:
+def noting(server: HTTPServer, troubles: list[str]) -> HTTPServer:
+    """Have a server note what it has to complain of, and print nothing."""
 
-        def complain(request: Any, client_address: Any) -> None:
-            troubles.append(repr(sys.exc_info()[1]))
+    def complain(request: Any, client_address: Any) -> None:
+        troubles.append(repr(sys.exc_info()[1]))
 
-        server.handle_error = complain  # type: ignore[method-assign]
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join(LIMIT)
+    server.handle_error = complain  # type: ignore[method-assign]  # as for any kind of server
+    return server
 
 
 def ask(port: int) -> None:
@@ -121,14 +114,15 @@ def test_over_and_over_while_servers_serve_come_and_go(hasty: None) -> None:
 
     def come_and_go() -> None:
         while not enough.is_set():
-            with served(overriding, troubles) as port:
+            with serving(noting(overriding(), troubles)) as (_, port):
                 ask(port)
             answered.release()
 
     told = 0
     with ExitStack() as running, ThreadPoolExecutor(4) as clients:
-        ports = [running.enter_context(served(s, troubles)) for s in (plain, overriding, flask)]
-        asking = [clients.submit(ask_on, port) for port in ports]
+        servers = [noting(make(), troubles) for make in (plain, overriding, flask)]
+        addresses = [running.enter_context(serving(server)) for server in servers]
+        asking = [clients.submit(ask_on, port) for _, port in addresses]
         asking.append(clients.submit(come_and_go))
         try:
             for turn in range(ROUNDS):

@@ -75,7 +75,8 @@ _becoming = threading.RLock()
 
 
 def _forked() -> None:
-    global _becoming  # noqa: PLW0603  # another thread of the parent's may have held it
+    # Another thread of the parent's may have held it, and is not here to let it go.
+    global _becoming  # noqa: PLW0603  # one lock for all spans, and a fork needs another
     _becoming = threading.RLock()
 
 
