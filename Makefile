@@ -64,6 +64,7 @@ setup: python ## make the local environment .venv
 
 clean: ## remove what the other verbs made
 	rm -rf .venv .venvs .suites .shots .stack dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -f src/tcpwatch/patches/ordinary/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 python:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 10)
+MAKE = ("pyproject.toml", "hatch_build.py")
+COMPILED = "src/tcpwatch/patches/ordinary/*.[ch]"
 EXECUTABLE = re.compile(r"python3?(\.\d+)?$")
 PROBE = """\
 import json, platform, sys
@@ -101,10 +103,15 @@ def run(*command: str | Path) -> None:
 
 
 def make(python: Python, folder: Path) -> Environment:
-    """Make the environment, or keep it if the same Python made it from the same pyproject.toml."""
+    """Make the environment, or keep it if the same Python made it from the same sources.
+
+    These are what says how it is made, and what is compiled.
+    """
     environment = Environment(python, folder)
-    recipe = (ROOT / "pyproject.toml").read_bytes() + str(python.executable).encode()
-    stamp, digest = folder / ".made-from", hashlib.sha256(recipe).hexdigest()
+    recipe = hashlib.sha256(str(python.executable).encode())
+    for source in (*map(ROOT.joinpath, MAKE), *sorted(ROOT.glob(COMPILED))):
+        recipe.update(source.read_bytes())
+    stamp, digest = folder / ".made-from", recipe.hexdigest()
     if stamp.exists() and stamp.read_text() == digest and environment.python.exists():
         return environment
     print(f"making {folder.relative_to(ROOT)} with Python {python.name} ...", flush=True)

@@ -27,6 +27,8 @@ ELSEWHERE = {
     "tests/stack": "make stack-test",
 }
 """What needs more than Python, a Chromium or Go, and the verb that runs it."""
+IN_PYTHON_TOO = ("tests/live",)
+"""What is tested once more with the hooks in Python alone, as they are without a compiler."""
 AT_ONCE = min(2, os.cpu_count() or 1)
 """Runs at a time: they wait more than they compute."""
 NO_TESTS = 5
@@ -83,9 +85,10 @@ class Run:
     seconds: float
 
 
-def test(environment: Environment, arguments: list[str]) -> Run:
-    """Run pytest in one environment."""
+def test(environment: Environment, arguments: list[str], **variables: str) -> Run:
+    """Run pytest in one environment, with these variables."""
     clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
+    clean |= variables
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
@@ -123,6 +126,13 @@ def main(arguments: list[str]) -> int:
                 print(f"\n=== Python {name} ===\n{run.output}", flush=True)
                 sums[name].result.add(run.result)
                 sums[name].seconds += run.seconds
+    if arguments[:1] != ["--hard"]:
+        name = f"{names[0]}, hooks in Python"
+        wanted = arguments or list(IN_PYTHON_TOO)
+        sums[name] = run = test(
+            environments[0], ["-m", "not alone", *wanted], TCPWATCH_C_HOOKS="off"
+        )
+        print(f"\n=== Python {name} ===\n{run.output}", flush=True)
     total = Result()
     print()
     for folder, verb in ELSEWHERE.items():

@@ -21,6 +21,7 @@ hypothesis.settings.load_profile("any machine")
 
 @pytest.fixture(autouse=True)
 def _no_telemetry_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take OTEL_* and TCPWATCH_* out of the environment."""
+    """Take OTEL_* and TCPWATCH_* out of the environment, but for what the tests are run with."""
     for name in [n for n in os.environ if n.startswith(("OTEL_", "TCPWATCH_"))]:
-        monkeypatch.delenv(name)
+        if name != "TCPWATCH_C_HOOKS":
+            monkeypatch.delenv(name)

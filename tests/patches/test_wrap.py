@@ -41,7 +41,7 @@ def seen() -> Seen:
 
 
 @pytest.fixture
-def patches() -> Iterator[Patches]:
+def patches(hooks_in: str) -> Iterator[Patches]:
     """Return patches that are undone at the end, and an unforgiving guard that is reset."""
     patches = Patches()
     yield patches

@@ -25,7 +25,7 @@ Calls = list[tuple[str, tuple[Any, ...], dict[str, Any]]]
 
 
 @pytest.fixture
-def patches() -> Iterator[Patches]:
+def patches(hooks_in: str) -> Iterator[Patches]:
     """Return patches that are undone at the end; whatever of ours fails is raised."""
     patches = Patches()
     guard.strict = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from tcpwatch.hub import hub
-from tcpwatch.patches import flask, http_server, sockets, socketserver
+from tcpwatch.patches import flask, http_server, sockets, socketserver, twins
 from tcpwatch.patches.socketserver import running
 from tcpwatch.patches.wrap import patches
 
@@ -21,6 +21,7 @@ LIBRARIES: Final = (socketserver, sockets, http_server)
 def install() -> None:
     """Patch every library; a second call changes nothing."""
     patches.begin()
+    twins.connect()
     for library in LIBRARIES:
         library.install()
 

@@ -119,13 +119,17 @@ def _parsed(handler: Any, result: Any, error: BaseException | None) -> None:
         exchange.version = handler.request_version
     if type(handler.request) is not socket.socket and _is_tls(handler.request):
         exchange.scheme = "https"
-    # http.server's own handle() answers 501 itself where there is no such do_ method.
-    handle = type(handler).handle
-    standard = handle is BaseHTTPRequestHandler.handle or _is_copy(handle)
-    if not parsed or (standard and not hasattr(handler, f"do_{command}")):
+    if not parsed or _is_refused(handler, command):
         exchange.refused = True
         return
     _head_parsed(connection, exchange, handler)
+
+
+def _is_refused(handler: Any, command: Any) -> bool:
+    """Say whether http.server's own handle() answers 501 itself: there is no such do_ method."""
+    handle = type(handler).handle
+    standard = handle is BaseHTTPRequestHandler.handle or _is_copy(handle)
+    return standard and not hasattr(handler, f"do_{command}")
 
 
 def _head_parsed(connection: Connection, exchange: Exchange, handler: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from tcpwatch.core import kinds
 from tcpwatch.hub.connection import APP, HEAD, RESPONDING, WAITING, Connection, Exchange
+from tcpwatch.patches.ordinary import quick
 from tcpwatch.patches.wrap import hide, ours
 
 ours(__file__)
@@ -38,9 +39,9 @@ def watch(connection: Connection, handler: Any) -> None:
     raw: Any = getattr(rfile, "raw", rfile)
     reader = writer = None
     if isinstance(raw, _RAW) or (hasattr(raw, "readinto") and hasattr(raw, "__dict__")):
-        reader = raw.readinto = partial(watched_readinto, connection, raw.readinto)
+        reader = raw.readinto = partial(quick(watched_readinto), connection, raw.readinto)
     if isinstance(wfile, _UNBUFFERED):
-        writer = wfile.write = partial(watched_write, connection, wfile.write)
+        writer = wfile.write = partial(quick(watched_write), connection, wfile.write)
     connection.handled_by = raw, reader, wfile, writer
 
 

@@ -16,6 +16,8 @@ from time import perf_counter_ns
 from types import CodeType, FunctionType, MethodType
 from typing import Any, Final
 
+from tcpwatch.patches import ordinary
+
 FILE: Final = "<tcpwatch wrapper>"
 """Where the wrappers' frames say that they come from."""
 
@@ -64,11 +66,20 @@ _CALL_AND_NO_AFTER: Final = """\
         raise
 """
 
+_QUICK: Final = """\
+def tcpwatch_wrapper({given}):
+    try:
+        return quick({passed})
+    except BaseException as error:
+        hide(error)
+        raise
+"""
+
 _ANY: Final = "*args, **kwargs"
 _TAKEN: Final = frozenset(
     {
         *("due", "now", "before", "after", "original", "failed", "hide", "spend"),
-        *("began", "token", "result", "error", "internal", "BaseException", "Exception"),
+        *("began", "quick", "token", "result", "error", "internal", "BaseException", "Exception"),
     }
 )
 """Names that a wrapper uses itself: who has a parameter of such a name takes any arguments."""
@@ -94,6 +105,8 @@ class Hands:
     @on.setter
     def on(self, on: bool) -> None:
         self._called[self._first] = self._hook if on else _nothing
+        if self._called["quick"] is not None:
+            self._called["quick"].on = on
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
@@ -131,18 +144,22 @@ def around(
             before = _fitting(before, wanted)
         elif wanted is not None and parameters is not None:
             shown = ", ".join(parameters[: len(wanted)])
-    plain = type(original) is FunctionType
+    quick = None
+    if parameters is not None:
+        size = shown.count(",") + 1
+        quick = ordinary.around(original, before, after, failed, spend, size, one_of)
     called: dict[str, Any] = {
         "due": itertools.cycle([0] * (one_of - 1) + [1]).__next__,
         "now": perf_counter_ns,
         "before": before,
         "after": after or _nothing_after,
-        "original": original if plain else _bound(original),
+        "original": original if type(original) is FunctionType else _bound(original),
         "failed": failed,
         "hide": hide,
         "spend": spend,
+        "quick": quick,
     }
-    exec(_code(given, shown, before is None, after is None), called)  # noqa: S102  # a template of ours, and identifiers
+    exec(_code(given, shown, quick is not None, before is None, after is None), called)  # noqa: S102  # a template of ours, and identifiers
     made: FunctionType = called.pop("tcpwatch_wrapper")
     if parameters is not None:
         made.__defaults__ = original.__defaults__
@@ -163,9 +180,11 @@ def _bound(original: Any) -> Callable[..., Any]:
 
 
 @functools.cache
-def _code(given: str, shown: str, no_before: bool, no_after: bool) -> CodeType:
+def _code(given: str, shown: str, quick: bool, no_before: bool, no_after: bool) -> CodeType:
     template = _HEAD + (_NO_BEFORE if no_before else _BEFORE)
     template += _CALL_AND_NO_AFTER if no_after else _CALL
+    if quick:
+        template = _QUICK
     self = "args[0]" if given == _ANY else given.partition(",")[0]
     return compile(template.format(given=given, shown=shown, passed=given, self=self), FILE, "exec")
 

@@ -10,6 +10,7 @@ from importlib import metadata
 from packaging.requirements import Requirement
 
 from tcpwatch.cli.checks.finding import Finding, absent, ok, wrong
+from tcpwatch.patches import ordinary
 
 _FOR = {
     "flask": "no Flask or werkzeug here; other socketserver servers are watched all the same",
@@ -30,6 +31,7 @@ def check() -> Iterator[Finding]:
     else:
         yield ok("python", python)
     yield ok("tcpwatch", metadata.version("tcpwatch"))
+    yield _hooks()
     needed, extras = _requirements()
     for requirement in needed:
         missing = _missing(requirement)
@@ -47,6 +49,18 @@ def check() -> Iterator[Finding]:
         else:
             versions = (f"{r.name} {metadata.version(r.name)}" for r in extras.get(extra, []))
             yield ok(f"[{extra}]", ", ".join(versions))
+
+
+def _hooks() -> Finding:
+    if ordinary.built():
+        return ok("hooks", "in C")
+    if sys.platform != "linux":
+        return absent("hooks", "in Python, which costs more: in C they are for Linux")
+    return absent(
+        "hooks",
+        "in Python, which costs more: there was no compiler when tcpwatch was installed",
+        "install gcc and the headers of this Python, then tcpwatch anew",
+    )
 
 
 def _requirements() -> tuple[list[Requirement], dict[str, list[Requirement]]]:

@@ -1,0 +1,71 @@
+"""The hooks in C, as the package is installed: built where they can be, and left out where not.
+
+Without them tcpwatch does the same and costs more, so a missing compiler is told and no error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from setuptools import Distribution, Extension
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError, CCompilerError
+
+FOLDER = Path("src/tcpwatch/patches/ordinary")
+NAME = "_ordinary"
+OPTIONS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror=implicit"]
+
+
+def can_be_built() -> bool:
+    """Say whether this is a Python that they are written for: CPython with a GIL, on Linux."""
+    return (
+        sys.platform == "linux"
+        and sys.implementation.name == "cpython"
+        and not sysconfig.get_config_var("Py_GIL_DISABLED")
+    )
+
+
+def build(root: Path) -> Path:
+    """Compile the sources; return the module, which lies beside them.
+
+    Raises BaseError or CCompilerError if there is no compiler, or it cannot do it.
+    """
+    sources = sorted(map(str, (root / FOLDER).glob("*.c")))
+    extension = Extension(NAME, sources, extra_compile_args=OPTIONS)
+    with tempfile.TemporaryDirectory() as folder:
+        command = build_ext(Distribution({"name": NAME, "ext_modules": [extension]}))
+        command.build_lib, command.build_temp = folder, folder
+        command.ensure_finalized()
+        command.run()
+        made = Path(command.get_ext_fullpath(NAME))
+        built = root / FOLDER / made.name
+        fresh = built.with_suffix(f".{os.getpid()}")
+        fresh.write_bytes(made.read_bytes())
+        fresh.replace(built)  # a process that has the old one loaded keeps it
+        return built
+
+
+class Hook(BuildHookInterface[Any]):
+    """What hatchling calls."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Build the module, and have it in the wheel."""
+        if self.target_name != "wheel" or not can_be_built():
+            return
+        try:
+            built = build(Path(self.root))
+        except (BaseError, CCompilerError, OSError) as error:
+            self.app.display_warning(
+                f"tcpwatch's hooks are not built in C ({error}), and cost several times as much "
+                "in Python; install a C compiler and Python's headers, then install it again"
+            )
+            return
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+        build_data["artifacts"].append(str(built.relative_to(self.root)))

@@ -1,0 +1,215 @@
+/* One connection's handler and close: what patches/connections.py and hub/registry.py do there. */
+
+#include "ordinary.h"
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+/* What the newest kernel of today has to tell (tcp_info.py); older ones fill less of it. */
+#define SIZE 280
+
+static int
+token_parts(PyObject *token, PyObject **connection, PyObject **other)
+{
+    if (!PyTuple_CheckExact(token) || PyTuple_GET_SIZE(token) != 2 ||
+        !is_a(PyTuple_GET_ITEM(token, 0), given.Connection)) {
+        return 0;
+    }
+    *connection = PyTuple_GET_ITEM(token, 0);
+    *other = PyTuple_GET_ITEM(token, 1);
+    return 1;
+}
+
+/* -- the handler ------------------------------------------------------------------------------- */
+
+PyObject *
+finish_began(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *connection = count > 1 ? find(given.by_socket, args[1], given.Connection) : NULL;
+    if (connection == NULL || CONNECTION(connection, handling) != Py_False || is_forked()) {
+        Py_XDECREF(connection);
+        LEAVE_TO_PYTHON(finish_began);
+    }
+    Nanoseconds time = now();
+    PyObject *loop = CONNECTION(connection, loop), *token = NULL;
+    PyObject *here = thread_key();
+    PyObject *at = PyLong_FromLongLong(time);
+    int inside = here == NULL ? -1 : PyObject_RichCompareBool(here, LOOP(loop, thread_id), Py_EQ);
+    if (inside < 0 || at == NULL) {
+        goto end;
+    }
+    put_other(&CONNECTION(connection, handling), Py_True);
+    put_other(&CONNECTION(connection, handler_ns), at);
+    PyObject *dispatch = inside ? given.INLINE : given.THREAD;
+    if (inside && turn(loop, given.LOOP_INLINE, time, CONNECTION(connection, key)) < 0) {
+        goto end;
+    }
+    put_other(&CONNECTION(connection, dispatch), dispatch);
+    if (mark(connection, given.HANDLER_BEGAN, time, dispatch) < 0) {
+        goto end;
+    }
+    PyObject *outer = PyDict_GetItemWithError(given.serving, here);
+    if (outer == NULL && PyErr_Occurred()) {
+        goto end;
+    }
+    token = PyTuple_Pack(2, connection, outer == NULL ? Py_None : outer);
+    if (PyDict_SetItem(given.serving, here, connection) < 0) {
+        Py_CLEAR(token);
+    }
+end:
+    Py_XDECREF(here);
+    Py_XDECREF(at);
+    Py_DECREF(connection);
+    return token;
+}
+
+/* Who this thread serves now is nobody, or whom it served before. */
+static int
+serve_again(PyObject *outer)
+{
+    PyObject *here = thread_key();
+    if (here == NULL) {
+        return -1;
+    }
+    int done = 0;
+    if (outer != Py_None && CONNECTION(outer, over) == Py_False) {
+        done = PyDict_SetItem(given.serving, here, outer);
+    } else if (PyDict_DelItem(given.serving, here) < 0) {
+        PyErr_Clear();
+    }
+    Py_DECREF(here);
+    return done;
+}
+
+PyObject *
+finish_ended(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *connection, *outer;
+    if (args[2] != Py_None || !token_parts(args[0], &connection, &outer) ||
+        (outer != Py_None && !is_a(outer, given.Connection))) {
+        LEAVE_TO_PYTHON(finish_ended);
+    }
+    if (serve_again(outer) < 0) {
+        return NULL;
+    }
+    put_other(&CONNECTION(connection, handling), Py_False);
+    if (CONNECTION(connection, handled_by) != Py_None && unwatch(connection) < 0) {
+        return NULL;
+    }
+    if (CONNECTION(connection, over) != Py_True &&
+        mark(connection, given.HANDLER_ENDED, now(), Py_None) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* -- close ------------------------------------------------------------------------------------- */
+
+/* Kernel.ending: what the kernel has of a connection; NULL without an exception if too little. */
+static PyObject *
+ending_of(PyObject *sock)
+{
+    char told[SIZE];
+    socklen_t size = SIZE;
+    int descriptor = PyObject_AsFileDescriptor(sock);
+    if (descriptor < 0 || getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, told, &size) < 0 ||
+        size < PyLong_AsLong(given.TELLING_SIZE)) {
+        PyErr_Clear();
+        return NULL;
+    }
+    return PyBytes_FromStringAndSize(told, size);
+}
+
+PyObject *
+close_began(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *connection = count > 1 ? find(given.by_socket, args[1], given.Connection) : NULL;
+    if (connection == NULL || CONNECTION(connection, dispatch) == Py_None ||
+        CONNECTION(connection, forked) != Py_False || !is_a(args[1], given.socket) ||
+        PyLong_AsLong(CONNECTION(connection, stage)) == CLOSING) {
+        Py_XDECREF(connection);
+        LEAVE_TO_PYTHON(close_began);
+    }
+    PyObject *loop = CONNECTION(connection, loop);
+    PyObject *ending = is_a(LOOP(loop, kernel), given.Kernel) ? ending_of(args[1]) : NULL;
+    if (ending == NULL) {
+        Py_DECREF(connection);
+        LEAVE_TO_PYTHON(close_began);
+    }
+    put(&CONNECTION(connection, stage), PyLong_FromLong(CLOSING));
+    PyObject *token = PyTuple_Pack(2, connection, ending);
+    Py_DECREF(connection);
+    Py_DECREF(ending);
+    return token;
+}
+
+/* note_blocking, of a connection whose handler ran in the loop for long. */
+static int
+note_if_long(PyObject *connection)
+{
+    PyObject *loop = CONNECTION(connection, loop);
+    Nanoseconds since = time_of(LOOP(loop, since_ns));
+    PyObject *settings = value(given.hub_values, words.settings);
+    PyObject *blame_min = settings == NULL ? NULL : PyObject_GetAttr(settings, words.blame_min);
+    double least = blame_min == NULL ? -1 : PyFloat_AsDouble(blame_min);
+    Py_XDECREF(blame_min);
+    if (PyErr_Occurred()) {
+        return -1;
+    }
+    if ((now() - since) / 1e9 < least) {
+        return 0;
+    }
+    PyObject *none = PyObject_CallFunctionObjArgs(given.note_blocking, connection,
+                                                  given.LOOP_INLINE, NULL);
+    Py_XDECREF(none);
+    return none == NULL ? -1 : 0;
+}
+
+static void
+forget(PyObject *table, PyObject *key)
+{
+    if (PyDict_DelItem(table, key) < 0) {
+        PyErr_Clear();
+    }
+}
+
+/* Hub.end of a connection without an open request, and Hub.forget_connection. */
+static int
+end_of(PyObject *connection, PyObject *ending)
+{
+    if (CONNECTION(connection, over) == Py_True) {
+        return 0;
+    }
+    put_other(&CONNECTION(connection, over), Py_True);
+    PyObject *none = PyList_New(0);
+    if (none == NULL || mark(connection, given.CLOSED, now(), ending) < 0) {
+        Py_XDECREF(none);
+        return -1;
+    }
+    PyObject *marks = CONNECTION(connection, marks);
+    CONNECTION(connection, marks) = none;
+    int done = send_marks(connection, marks);
+    Py_DECREF(marks);
+    forget(given.connections, CONNECTION(connection, key)); /* stop() waits for those it finds */
+    forget(given.by_socket, CONNECTION(connection, socket_id));
+    put_other(&CONNECTION(connection, socket_ref), Py_None);
+    return done;
+}
+
+PyObject *
+close_ended(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *connection, *ending;
+    if (!token_parts(args[0], &connection, &ending) ||
+        CONNECTION(connection, exchange) != Py_None || is_forked()) {
+        LEAVE_TO_PYTHON(close_ended);
+    }
+    if (CONNECTION(connection, dispatch) == given.INLINE && note_if_long(connection) < 0) {
+        return NULL;
+    }
+    if (end_of(connection, ending) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}

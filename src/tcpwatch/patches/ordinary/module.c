@@ -1,0 +1,213 @@
+/* The module: what Python gives it, and what its rooms have in common. */
+
+#include "ordinary.h"
+
+#include <structmember.h>
+
+struct slots slots;
+struct given given;
+struct twins twins;
+struct words words;
+
+/* -- tables and objects ------------------------------------------------------------------------ */
+
+/* Return what a table has for id(object), if it is of this class; else NULL, without exception. */
+PyObject *
+find(PyObject *table, PyObject *object, PyObject *cls)
+{
+    PyObject *identity = PyLong_FromVoidPtr(object);
+    PyObject *found = identity == NULL ? NULL : PyDict_GetItemWithError(table, identity);
+    Py_XDECREF(identity);
+    PyErr_Clear();
+    return is_a(found, cls) ? Py_NewRef(found) : NULL;
+}
+
+/* threading.get_ident() */
+PyObject *
+thread_key(void)
+{
+    return PyLong_FromUnsignedLong(PyThread_get_thread_ident());
+}
+
+/* Return the connection that this thread serves; NULL, without exception, if there is none. */
+PyObject *
+of_this_thread(void)
+{
+    PyObject *here = thread_key();
+    PyObject *found = here == NULL ? NULL : PyDict_GetItemWithError(given.serving, here);
+    Py_XDECREF(here);
+    PyErr_Clear();
+    return is_a(found, given.Connection) ? Py_NewRef(found) : NULL;
+}
+
+/* Return another object with all slots of a blank one: what its class's __init__ has made of it. */
+PyObject *
+copy_of(PyObject *blank)
+{
+    PyTypeObject *cls = Py_TYPE(blank);
+    PyObject *made = cls->tp_alloc(cls, 0);
+    if (made != NULL) {
+        for (Py_ssize_t at = sizeof(PyObject); at < cls->tp_basicsize; at += sizeof(PyObject *)) {
+            AT(made, at) = Py_XNewRef(AT(blank, at));
+        }
+    }
+    return made;
+}
+
+/* Return an attribute of an object by its __dict__, a borrowed reference; NULL if it has none. */
+PyObject *
+value(PyObject *values, PyObject *word)
+{
+    PyObject *found = PyDict_GetItemWithError(values, word);
+    if (found == NULL && !PyErr_Occurred()) {
+        PyErr_SetObject(PyExc_AttributeError, word);
+    }
+    return found;
+}
+
+/* Whether it is True. */
+int
+is_true(PyObject *values, PyObject *word)
+{
+    return PyDict_GetItemWithError(values, word) == Py_True;
+}
+
+/* Whether this process, or another for it, does what a forking server does: that is Python's. */
+int
+is_forked(void)
+{
+    return is_true(given.post_values, words.remote) || is_true(given.post_values, words.in_child);
+}
+
+/* -- marks ------------------------------------------------------------------------------------- */
+
+/* connection.marks += (kind, time, payload) */
+int
+mark(PyObject *connection, PyObject *kind, Nanoseconds time, PyObject *payload)
+{
+    PyObject *marks = CONNECTION(connection, marks);
+    PyObject *at = PyLong_FromLongLong(time);
+    if (at == NULL || PyList_Append(marks, kind) < 0 || PyList_Append(marks, at) < 0 ||
+        PyList_Append(marks, payload) < 0) {
+        Py_XDECREF(at);
+        return -1;
+    }
+    Py_DECREF(at);
+    return 0;
+}
+
+/* Post.send, to a worker of this process */
+int
+send_marks(PyObject *connection, PyObject *marks)
+{
+    PyObject *queue = value(given.post_values, words.queue);
+    PyObject *crowd = queue == NULL ? NULL : value(given.post_values, words._crowd);
+    PyObject *message =
+        crowd == NULL ? NULL : PyTuple_Pack(3, words.marks, CONNECTION(connection, key), marks);
+    if (message == NULL) {
+        return -1;
+    }
+    Py_INCREF(queue);
+    PyObject *none = PyObject_CallMethodOneArg(queue, words.append, message);
+    if (none != NULL && PyObject_Size(queue) > PyLong_AsSsize_t(crowd)) {
+        Py_SETREF(none, PyObject_CallMethodOneArg(given.post, words._hurry, queue));
+    }
+    Py_DECREF(queue);
+    Py_DECREF(message);
+    Py_XDECREF(none);
+    return none == NULL ? -1 : 0;
+}
+
+/* -- the module -------------------------------------------------------------------------------- */
+
+static int
+take(PyObject *from, const char *name, PyObject **where)
+{
+    PyObject *found = PyDict_GetItemString(from, name);
+    if (found == NULL) {
+        PyErr_Format(PyExc_KeyError, "connect() was not given %s", name);
+        return -1;
+    }
+    put_other(where, found);
+    return 0;
+}
+
+/* Find out where a class of ours keeps a slot. */
+static int
+locate(PyObject *cls, const char *name, Py_ssize_t *offset)
+{
+    PyObject *found = PyObject_GetAttrString(cls, name);
+    if (found == NULL) {
+        return -1;
+    }
+    int is_slot = Py_TYPE(found) == &PyMemberDescr_Type &&
+                  ((PyMemberDescrObject *)found)->d_member->type == T_OBJECT_EX;
+    if (is_slot) {
+        *offset = ((PyMemberDescrObject *)found)->d_member->offset;
+    } else {
+        PyErr_Format(PyExc_TypeError, "%R.%s is no slot", cls, name);
+    }
+    Py_DECREF(found);
+    return is_slot ? 0 : -1;
+}
+
+#define TAKE(name)                                                                                 \
+    if (take(things, #name, &given.name) < 0) {                                                    \
+        return NULL;                                                                               \
+    }
+#define TAKE_HOOK(name)                                                                            \
+    if (take(hooks, #name, &twins.name) < 0) {                                                     \
+        return NULL;                                                                               \
+    }
+#define LOCATE_IN(cls, part, name)                                                                 \
+    if (locate(given.cls, #name, &slots.part.name) < 0) {                                          \
+        return NULL;                                                                               \
+    }
+#define OF_CONNECTION(name) LOCATE_IN(Connection, connection, name)
+#define OF_EXCHANGE(name) LOCATE_IN(Exchange, exchange, name)
+#define OF_LOOP(name) LOCATE_IN(Loop, loop, name)
+
+static PyObject *
+connect_to(PyObject *module, PyObject *args)
+{
+    PyObject *things, *hooks;
+    if (!PyArg_ParseTuple(args, "O!O!:connect", &PyDict_Type, &things, &PyDict_Type, &hooks)) {
+        return NULL;
+    }
+    GIVEN(TAKE)
+    HOOKS(TAKE_HOOK)
+    CONNECTION_SLOTS(OF_CONNECTION)
+    EXCHANGE_SLOTS(OF_EXCHANGE)
+    LOOP_SLOTS(OF_LOOP)
+    Py_RETURN_NONE;
+}
+
+#define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL},
+
+static PyMethodDef methods[] = {
+    {"connect", connect_to, METH_VARARGS, "Take the things of Python's, and the hooks' twins."},
+    {"around", around, METH_VARARGS, "Return what calls a method, and its hooks round it."},
+    HOOKS(METHOD)
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_ordinary", "The ordinary case of the hooks.", -1, methods,
+    NULL, NULL, NULL, NULL,
+};
+
+#define INTERN(word)                                                                               \
+    words.word = PyUnicode_InternFromString(#word);                                                \
+    if (words.word == NULL) {                                                                      \
+        return NULL;                                                                               \
+    }
+
+PyMODINIT_FUNC
+PyInit__ordinary(void)
+{
+    WORDS(INTERN)
+    if (ready_around() < 0) {
+        return NULL;
+    }
+    return PyModule_Create(&definition);
+}

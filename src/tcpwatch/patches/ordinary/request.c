@@ -1,0 +1,358 @@
+/* A request: what patches/http_server.py, patches/flask.py and hub/exchanges.py do with it. */
+
+#include "ordinary.h"
+
+/* -- handle_one_request ------------------------------------------------------------------------ */
+
+PyObject *
+handle_began(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *connection = of_this_thread();
+    if (connection == NULL) {
+        LEAVE_TO_PYTHON(handle_began);
+    }
+    long stage = PyLong_AsLong(CONNECTION(connection, stage));
+    if (stage <= WAITING) {
+        Nanoseconds time = now();
+        if (put_time(&CONNECTION(connection, ready_ns), time) < 0) {
+            goto failed;
+        }
+        if (stage < WAITING) {
+            put(&CONNECTION(connection, stage), PyLong_FromLong(WAITING));
+            if (mark(connection, given.HTTP_READY, time, Py_None) < 0) {
+                goto failed;
+            }
+            if (watch(module, connection, args[0]) < 0) {
+                goto failed;
+            }
+        }
+    }
+    PyObject *token = PyTuple_Pack(2, connection, args[0]);
+    Py_DECREF(connection);
+    return token;
+failed:
+    Py_DECREF(connection);
+    return NULL;
+}
+
+/* Whether the end of an exchange is nobody's but the worker's: exchanges.end() has the rest. */
+static int
+ends_plainly(PyObject *exchange)
+{
+    return EXCHANGE(exchange, ended) == Py_False && EXCHANGE(exchange, cut_short) == Py_False &&
+           EXCHANGE(exchange, refused) == Py_False && EXCHANGE(exchange, span) == Py_None &&
+           is_set(EXCHANGE(exchange, head_ns));
+}
+
+/* exchanges.end */
+static int
+end_of(PyObject *connection, PyObject *exchange)
+{
+    put_other(&EXCHANGE(exchange, ended), Py_True);
+    if (is_set(EXCHANGE(exchange, first_write_ns))) {
+        Nanoseconds last = time_of(EXCHANGE(exchange, last_write_ns));
+        if (mark(connection, given.LAST_WRITE, last, Py_None) < 0) {
+            return -1;
+        }
+    }
+    Nanoseconds time = now(), received = time_of(EXCHANGE(exchange, received));
+    Nanoseconds kept = time_of(given.KEPT);
+    int later = 0 < received && received <= kept;
+    PyObject *told = later ? Py_NewRef(exchange) : PyObject_CallMethodNoArgs(exchange, words.freeze);
+    int done = told == NULL ? -1 : mark(connection, given.EXCHANGE_ENDED, time, told);
+    Py_XDECREF(told);
+    return done < 0 ? -1 : put_time(&CONNECTION(connection, ready_ns), time);
+}
+
+/* Hub.hand_over, as the connection goes idle. */
+static int
+go_idle(PyObject *connection)
+{
+    PyObject *marks = CONNECTION(connection, marks), *none = PyList_New(0);
+    if (none == NULL) {
+        return -1;
+    }
+    CONNECTION(connection, marks) = none;
+    int done = put(&CONNECTION(connection, tail),
+                   PyTuple_Pack(2, given.IDLE, CONNECTION(connection, ready_ns)));
+    if (done == 0 && PyList_GET_SIZE(marks) && CONNECTION(connection, over) == Py_False) {
+        done = send_marks(connection, marks);
+    }
+    Py_DECREF(marks);
+    return done;
+}
+
+static int
+release(PyObject *exchange)
+{
+    PyObject *releases = EXCHANGE(exchange, release);
+    if (releases == Py_None) {
+        return 0;
+    }
+    PyObject *none = PyObject_CallNoArgs(releases);
+    put_other(&EXCHANGE(exchange, release), Py_None);
+    Py_XDECREF(none);
+    return none == NULL ? -1 : 0;
+}
+
+static int
+keeps_alive(PyObject *handler)
+{
+    PyObject *closes = PyObject_GetAttr(handler, words.close_connection);
+    int stays = closes == NULL ? -1 : PyObject_Not(closes);
+    Py_XDECREF(closes);
+    return stays;
+}
+
+PyObject *
+handle_ended(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *token = args[0];
+    if (!PyTuple_CheckExact(token) || PyTuple_GET_SIZE(token) != 2 || args[2] != Py_None ||
+        !is_a(PyTuple_GET_ITEM(token, 0), given.Connection)) {
+        LEAVE_TO_PYTHON(handle_ended);
+    }
+    PyObject *connection = PyTuple_GET_ITEM(token, 0);
+    PyObject *exchange = CONNECTION(connection, exchange);
+    if (exchange == Py_None) {
+        Py_RETURN_NONE;
+    }
+    if (!is_a(exchange, given.Exchange) || !ends_plainly(exchange) || is_forked()) {
+        LEAVE_TO_PYTHON(handle_ended);
+    }
+    int stays = keeps_alive(PyTuple_GET_ITEM(token, 1));
+    if (stays < 0) {
+        PyErr_Clear();
+        LEAVE_TO_PYTHON(handle_ended);
+    }
+    Py_INCREF(exchange);
+    int done = end_of(connection, exchange);
+    put(&CONNECTION(connection, stage), PyLong_FromLong(WAITING));
+    if (done == 0 && stays) {
+        done = go_idle(connection);
+    }
+    put_other(&CONNECTION(connection, exchange), Py_None);
+    put_other(&EXCHANGE(exchange, headers), Py_None);
+    if (done == 0) {
+        done = release(exchange);
+    }
+    Py_DECREF(exchange);
+    if (done < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* -- parse_request ----------------------------------------------------------------------------- */
+
+static int
+put_attribute(PyObject **slot, PyObject *object, PyObject *word)
+{
+    return put(slot, PyObject_GetAttr(object, word));
+}
+
+/* output.requests.begin, which starts the request's span. */
+static int
+begin(PyObject *connection, PyObject *exchange, PyObject *handler, PyObject *headers)
+{
+    PyObject *output = value(given.hub_values, words.output);
+    if (output == NULL || output == Py_None) {
+        return output == NULL ? -1 : 0;
+    }
+    PyObject *none = NULL, *requests = PyObject_GetAttr(output, words.requests);
+    PyObject *app = PyObject_CallOneArg(given.application, handler);
+    if (requests != NULL && put(&CONNECTION(connection, application), app) == 0) {
+        none = PyObject_CallMethodObjArgs(requests, words.begin, connection, exchange, headers, app,
+                                          NULL);
+    }
+    Py_XDECREF(requests);
+    Py_XDECREF(none);
+    return none == NULL ? -1 : 0;
+}
+
+/* Flask may have been imported since the last request. */
+static int
+adopt_flask(void)
+{
+    if (PyList_GET_SIZE(given.connected)) {
+        return 0;
+    }
+    PyObject *none = PyObject_CallNoArgs(given.adopt_flask);
+    Py_XDECREF(none);
+    return none == NULL ? -1 : 0;
+}
+
+/* _head_parsed */
+static int
+head_parsed(PyObject *connection, PyObject *exchange, PyObject *handler, PyObject *headers)
+{
+    Nanoseconds time = now();
+    put_other(&EXCHANGE(exchange, headers), headers);
+    if (put_attribute(&EXCHANGE(exchange, request_line), handler, words.raw_requestline) < 0 ||
+        put_time(&EXCHANGE(exchange, head_ns), time) < 0 ||
+        put(&CONNECTION(connection, stage), PyLong_FromLong(APP)) < 0 ||
+        adopt_flask() < 0 || begin(connection, exchange, handler, headers) < 0) {
+        return -1;
+    }
+    int others = EXCHANGE(exchange, peer_instrumented) == Py_True ||
+                 EXCHANGE(exchange, excluded) == Py_True;
+    PyObject *told = others ? Py_NewRef(Py_None)
+                            : PyTuple_Pack(2, EXCHANGE(exchange, method), EXCHANGE(exchange, scheme));
+    int done = told == NULL ? -1 : mark(connection, given.HEAD_PARSED, time, told);
+    Py_XDECREF(told);
+    return done;
+}
+
+/* Whether a handler's class has the handle() that answers 501 by itself, or may have. */
+static int
+is_standard(PyObject *handler)
+{
+    PyObject *handle = PyObject_GetAttr((PyObject *)Py_TYPE(handler), words.handle);
+    int other = handle != NULL && PyFunction_Check(handle) &&
+                PyObject_RichCompareBool(PyFunction_GET_CODE(handle), given.handle_code, Py_EQ) == 0;
+    Py_XDECREF(handle);
+    return !other;
+}
+
+static int
+is_refused(PyObject *handler, PyObject *command)
+{
+    if (!is_standard(handler)) {
+        return 0;
+    }
+    PyObject *refused = PyObject_CallFunctionObjArgs(given.is_refused, handler, command, NULL);
+    int plain = refused == Py_False;
+    Py_XDECREF(refused);
+    return !plain;
+}
+
+/* Whether a request was parsed on a plain socket, which http.server does not answer itself. */
+static int
+is_plain(PyObject *handler, PyObject *command, PyObject *headers)
+{
+    PyObject *sock = PyObject_GetAttr(handler, words.request);
+    int plain = command != NULL && command != Py_None && headers != NULL &&
+                is_a(sock, given.socket) && PyObject_IsInstance(headers, given.Message) == 1;
+    Py_XDECREF(sock);
+    if (!plain) {
+        return 0;
+    }
+    return !is_refused(handler, command);
+}
+
+/* What a handler has parsed becomes the exchange's. */
+static int
+note_request(PyObject *exchange, PyObject *handler, PyObject *command)
+{
+    put_other(&EXCHANGE(exchange, method), command);
+    if (put_attribute(&EXCHANGE(exchange, target), handler, words.path) < 0) {
+        return -1;
+    }
+    return put_attribute(&EXCHANGE(exchange, version), handler, words.request_version);
+}
+
+PyObject *
+parsed(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *handler = args[0], *connection = of_this_thread();
+    PyObject *exchange = connection == NULL ? NULL : CONNECTION(connection, exchange);
+    if (!is_a(exchange, given.Exchange) || is_forked() || args[2] != Py_None ||
+        PyObject_IsTrue(args[1]) != 1 || is_set(EXCHANGE(exchange, head_ns)) ||
+        PyLong_AsLong(CONNECTION(connection, stage)) != HEAD) {
+        PyErr_Clear();
+        Py_XDECREF(connection);
+        LEAVE_TO_PYTHON(parsed);
+    }
+    Py_INCREF(exchange);
+    PyObject *command = PyObject_GetAttr(handler, words.command);
+    PyObject *headers = PyObject_GetAttr(handler, words.headers);
+    int done = 1;
+    if (is_plain(handler, command, headers)) {
+        done = note_request(exchange, handler, command);
+        if (done == 0) {
+            done = head_parsed(connection, exchange, handler, headers);
+        }
+    }
+    Py_XDECREF(command);
+    Py_XDECREF(headers);
+    Py_DECREF(exchange);
+    Py_DECREF(connection);
+    if (done > 0) {
+        PyErr_Clear();
+        LEAVE_TO_PYTHON(parsed);
+    }
+    if (done < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* -- send_response_only ------------------------------------------------------------------------ */
+
+PyObject *
+responds(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *connection = of_this_thread();
+    PyObject *exchange = connection == NULL ? NULL : CONNECTION(connection, exchange);
+    if (!is_a(exchange, given.Exchange) || count < 2 || !PyLong_Check(args[1])) {
+        Py_XDECREF(connection);
+        LEAVE_TO_PYTHON(responds);
+    }
+    Py_DECREF(connection); /* a thread's connection is held by its table */
+    long status = PyLong_AsLong(args[1]);
+    if (status == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (status >= 200) {
+        if (put(&EXCHANGE(exchange, status), PyLong_FromLong(status)) < 0) {
+            return NULL;
+        }
+        put_other(&EXCHANGE(exchange, final), Py_True);
+        if (!is_set(EXCHANGE(exchange, head_ns))) {
+            put_other(&EXCHANGE(exchange, refused), Py_True);
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+/* -- Flask's match_request --------------------------------------------------------------------- */
+
+/* context.request.url_rule; NULL without an exception if there is none of these. */
+static PyObject *
+rule_of(PyObject *context)
+{
+    PyObject *request = PyObject_GetAttr(context, words.request);
+    PyObject *rule = request == NULL ? NULL : PyObject_GetAttr(request, words.url_rule);
+    Py_XDECREF(request);
+    PyErr_Clear();
+    return rule;
+}
+
+PyObject *
+matched(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *connection = of_this_thread();
+    PyObject *exchange = connection == NULL ? NULL : CONNECTION(connection, exchange);
+    PyObject *rule = NULL;
+    if (is_a(exchange, given.Exchange) && EXCHANGE(exchange, span_facts) == Py_None &&
+        EXCHANGE(exchange, route) == Py_None) {
+        Py_INCREF(exchange);
+        rule = rule_of(args[0]);
+        if (rule != NULL && rule != Py_None) {
+            if (put_attribute(&EXCHANGE(exchange, route), rule, words.rule) < 0) {
+                Py_CLEAR(rule);
+            }
+            Py_DECREF(exchange);
+            Py_DECREF(connection);
+            if (rule == NULL) {
+                return NULL;
+            }
+            Py_DECREF(rule);
+            Py_RETURN_NONE;
+        }
+        Py_XDECREF(rule);
+        Py_DECREF(exchange);
+    }
+    Py_XDECREF(connection);
+    LEAVE_TO_PYTHON(matched);
+}

@@ -1,0 +1,256 @@
+/* What a handler reads and writes: what patches/streams.py and hub/connection.py do then. */
+
+#include "ordinary.h"
+
+/* A step of the wall clock; less is a slow thread, or a clock that is slewed by NTP. */
+#define STEP_NS 100000000LL
+
+/* Exchange(sequence, time, wall) */
+static PyObject *
+exchange_of(PyObject *sequence, PyObject *time, PyObject *wall)
+{
+    PyObject *exchange = copy_of(given.blank_exchange);
+    if (exchange != NULL) {
+        put_other(&EXCHANGE(exchange, sequence), sequence);
+        put_other(&EXCHANGE(exchange, first_byte_ns), time);
+        put_other(&EXCHANGE(exchange, wall_ns), wall);
+    }
+    return exchange;
+}
+
+/* Connection.first_byte; returns a borrowed reference. */
+PyObject *
+first_byte(PyObject *connection, Nanoseconds time)
+{
+    PyObject *at_accept = CONNECTION(connection, accepted);
+    Nanoseconds accepted_wall = time_of(PyTuple_GetItem(at_accept, 0));
+    Nanoseconds accepted = time_of(CONNECTION(connection, accepted_ns));
+    Nanoseconds sequence = time_of(CONNECTION(connection, sequence));
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    Nanoseconds wall = wall_clock(), expected = accepted_wall + time - accepted;
+    if (-STEP_NS < wall - expected && wall - expected < STEP_NS) {
+        wall = expected;
+    }
+    PyObject *next = PyLong_FromLongLong(sequence + 1), *exchange = NULL;
+    PyObject *at = PyLong_FromLongLong(time), *on_the_wall = PyLong_FromLongLong(wall);
+    if (next != NULL && at != NULL && on_the_wall != NULL) {
+        exchange = exchange_of(next, at, on_the_wall);
+    }
+    if (exchange != NULL) {
+        put_other(&CONNECTION(connection, sequence), next);
+        put(&CONNECTION(connection, stage), PyLong_FromLong(HEAD));
+        put(&CONNECTION(connection, exchange), exchange);
+        if (mark(connection, given.FIRST_BYTE, time, on_the_wall) < 0) {
+            exchange = NULL;
+        }
+    }
+    Py_XDECREF(next);
+    Py_XDECREF(at);
+    Py_XDECREF(on_the_wall);
+    return exchange;
+}
+
+/* Connection.failed, if what was raised is an OSError; it is raised on. */
+static void
+note_failure(PyObject *connection)
+{
+    if (!PyErr_ExceptionMatches(PyExc_OSError)) {
+        return;
+    }
+    PyObject *kind, *error, *trace;
+    PyErr_Fetch(&kind, &error, &trace);
+    PyErr_NormalizeException(&kind, &error, &trace);
+    PyObject *none = PyObject_CallMethodOneArg(connection, words.failed, error);
+    if (none == NULL) {
+        PyErr_WriteUnraisable(connection);
+    }
+    Py_XDECREF(none);
+    PyErr_Restore(kind, error, trace);
+}
+
+static int
+add(PyObject **slot, Nanoseconds more)
+{
+    Nanoseconds before = time_of(*slot);
+    if (before == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    return put_time(slot, before + more);
+}
+
+/* What a read of so many bytes means, while a request is read. */
+static int
+note_read(PyObject *connection, PyObject *size, Nanoseconds began)
+{
+    long stage = PyLong_AsLong(CONNECTION(connection, stage));
+    if (stage == WAITING) {
+        if (!is_set(size)) {
+            return 0;
+        }
+        PyObject *exchange = first_byte(connection, now());
+        if (exchange == NULL) {
+            return -1;
+        }
+        put_other(&EXCHANGE(exchange, received), size);
+        return 0;
+    }
+    PyObject *exchange = CONNECTION(connection, exchange);
+    if ((stage != HEAD && stage != APP) || exchange == Py_None || size == Py_None) {
+        return 0;
+    }
+    if (!is_set(size)) { /* the client's end: Python knows whether it came too early */
+        PyObject *since = PyLong_FromLongLong(began);
+        PyObject *none =
+            since == NULL
+                ? NULL
+                : PyObject_CallFunctionObjArgs(given.received, connection, size, since, NULL);
+        Py_XDECREF(since);
+        Py_XDECREF(none);
+        return none == NULL ? -1 : 0;
+    }
+    if (began && add(&EXCHANGE(exchange, body_wait_ns), now() - began) < 0) {
+        return -1;
+    }
+    Nanoseconds more = time_of(size);
+    return more == -1 && PyErr_Occurred() ? -1 : add(&EXCHANGE(exchange, received), more);
+}
+
+PyObject *
+watched_readinto(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *connection = args[0], *readinto = args[1];
+    if (!is_a(connection, given.Connection)) {
+        LEAVE_TO_PYTHON(watched_readinto);
+    }
+    Nanoseconds began = PyLong_AsLong(CONNECTION(connection, stage)) == APP ? now() : 0;
+    PyObject *size = PyObject_Vectorcall(readinto, args + 2, count - 2, NULL);
+    if (size == NULL) {
+        note_failure(connection);
+        return NULL;
+    }
+    if (note_read(connection, size, began) < 0) {
+        Py_CLEAR(size);
+    }
+    return size;
+}
+
+PyObject *
+watched_write(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *connection = args[0], *write = args[1];
+    if (!is_a(connection, given.Connection)) {
+        LEAVE_TO_PYTHON(watched_write);
+    }
+    PyObject *exchange = Py_NewRef(CONNECTION(connection, exchange)), *size = NULL;
+    if (exchange != Py_None && EXCHANGE(exchange, final) == Py_True &&
+        PyLong_AsLong(CONNECTION(connection, stage)) < RESPONDING) {
+        Nanoseconds time = now();
+        if (put(&CONNECTION(connection, stage), PyLong_FromLong(RESPONDING)) < 0 ||
+            put_time(&EXCHANGE(exchange, first_write_ns), time) < 0 ||
+            mark(connection, given.FIRST_WRITE, time, Py_None) < 0) {
+            goto end;
+        }
+    }
+    size = PyObject_Vectorcall(write, args + 2, count - 2, NULL);
+    if (size == NULL) {
+        note_failure(connection);
+    } else if (exchange != Py_None && put_time(&EXCHANGE(exchange, last_write_ns), now()) < 0) {
+        Py_CLEAR(size);
+    }
+end:
+    Py_DECREF(exchange);
+    return size;
+}
+
+/* -- watching ---------------------------------------------------------------------------------- */
+
+/* Put our function in front of a method of this object: an attribute of its own, which is returned.
+ */
+static PyObject *
+put_before(PyObject *object, PyObject *word, PyObject *ours, PyObject *connection)
+{
+    PyObject *theirs = PyObject_GetAttr(object, word);
+    PyObject *both =
+        theirs == NULL
+            ? NULL
+            : PyObject_CallFunctionObjArgs(given.partial, ours, connection, theirs, NULL);
+    Py_XDECREF(theirs);
+    if (both != NULL && PyObject_SetAttr(object, word, both) < 0) {
+        Py_CLEAR(both);
+    }
+    return both;
+}
+
+/* streams.watch */
+int
+watch(PyObject *module, PyObject *connection, PyObject *handler)
+{
+    int done = 1;
+    PyObject *rfile = PyObject_GetAttr(handler, words.rfile);
+    PyObject *raw = rfile == NULL ? NULL : PyObject_GetAttr(rfile, words.raw);
+    PyObject *wfile = PyObject_GetAttr(handler, words.wfile);
+    if (is_a(raw, given.SocketIO) && is_a(wfile, given.SocketWriter)) {
+        PyObject *reads = PyObject_GetAttr(module, words.watched_readinto);
+        PyObject *writes = PyObject_GetAttr(module, words.watched_write);
+        PyObject *reader =
+            reads == NULL ? NULL : put_before(raw, words.readinto, reads, connection);
+        PyObject *writer =
+            writes == NULL ? NULL : put_before(wfile, words.write, writes, connection);
+        done = -1;
+        if (reader != NULL && writer != NULL) {
+            done = put(&CONNECTION(connection, handled_by),
+                       PyTuple_Pack(4, raw, reader, wfile, writer));
+        }
+        Py_XDECREF(reads);
+        Py_XDECREF(writes);
+        Py_XDECREF(reader);
+        Py_XDECREF(writer);
+    }
+    Py_XDECREF(rfile);
+    Py_XDECREF(raw);
+    Py_XDECREF(wfile);
+    if (done > 0) {
+        PyErr_Clear();
+        PyObject *none = PyObject_CallFunctionObjArgs(given.watch, connection, handler, NULL);
+        done = none == NULL ? -1 : 0;
+        Py_XDECREF(none);
+    }
+    return done;
+}
+
+/* Take an attribute of ours off again, unless somebody has put theirs in its place. */
+static int
+take_off(PyObject *object, PyObject *word, PyObject *ours)
+{
+    PyObject *own = PyObject_GenericGetDict(object, NULL);
+    PyObject *found = own == NULL ? NULL : PyDict_GetItemWithError(own, word);
+    int done = PyErr_Occurred() ? -1 : 0;
+    if (found != NULL && found == ours) {
+        done = PyObject_SetAttr(object, word, NULL);
+    }
+    Py_XDECREF(own);
+    return done;
+}
+
+/* streams.unwatch */
+int
+unwatch(PyObject *connection)
+{
+    PyObject *parts = CONNECTION(connection, handled_by);
+    if (!PyTuple_CheckExact(parts) || PyTuple_GET_SIZE(parts) != 4 ||
+        !is_a(PyTuple_GET_ITEM(parts, 0), given.SocketIO) ||
+        !is_a(PyTuple_GET_ITEM(parts, 2), given.SocketWriter)) {
+        PyObject *none = PyObject_CallOneArg(given.unwatch, connection);
+        Py_XDECREF(none);
+        return none == NULL ? -1 : 0;
+    }
+    CONNECTION(connection, handled_by) = Py_NewRef(Py_None);
+    int done = take_off(PyTuple_GET_ITEM(parts, 0), words.readinto, PyTuple_GET_ITEM(parts, 1));
+    if (done == 0) {
+        done = take_off(PyTuple_GET_ITEM(parts, 2), words.write, PyTuple_GET_ITEM(parts, 3));
+    }
+    Py_DECREF(parts);
+    return done;
+}

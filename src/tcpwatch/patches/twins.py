@@ -1,0 +1,91 @@
+"""What the hooks in C are given: our classes, tables and constants, and their twins in Python."""
+
+from __future__ import annotations
+
+import functools
+import socket
+from collections.abc import Callable
+from email.message import Message
+from typing import Any, Final
+
+from tcpwatch import names
+from tcpwatch.core import kinds
+from tcpwatch.core.marks import Accepted
+from tcpwatch.hub import hub
+from tcpwatch.hub.connection import KEPT, Connection, Exchange
+from tcpwatch.hub.loop import Loop
+from tcpwatch.hub.registry import SocketRef
+from tcpwatch.kernel.addresses import own_address
+from tcpwatch.kernel.reader import Kernel
+from tcpwatch.kernel.tcp_info import TELLING_SIZE
+from tcpwatch.patches import connections, flask, http_server, ordinary, socketserver, streams
+
+_HOOKS: Final[dict[str, Callable[..., Any]]] = {
+    "service_began": socketserver._service_began,
+    "service_ended": socketserver._service_ended,
+    "woken": socketserver._woken,
+    "turned": socketserver._turned,
+    "get_began": connections._get_began,
+    "get_ended": connections._get_ended,
+    "finish_began": connections._finish_began,
+    "finish_ended": connections._finish_ended,
+    "close_began": connections._close_began,
+    "close_ended": connections._close_ended,
+    "handle_began": http_server._handle_began,
+    "handle_ended": http_server._handle_ended,
+    "parsed": http_server._parsed,
+    "responds": http_server._responds,
+    "matched": flask._matched,
+    "watched_readinto": streams.watched_readinto,
+    "watched_write": streams.watched_write,
+}
+
+
+def _things() -> dict[str, Any]:
+    nothing: Any = None
+    facts = (0,) * len(Accepted._fields)
+    return {
+        "Accepted": Accepted,
+        "Connection": Connection,
+        "Exchange": Exchange,
+        "Kernel": Kernel,
+        "Loop": Loop,
+        "Message": Message,
+        "SocketIO": socket.SocketIO,
+        "SocketRef": SocketRef,
+        "SocketWriter": streams._UNBUFFERED,
+        "partial": functools.partial,
+        "socket": socket.socket,
+        "blank_connection": Connection(0, nothing, 0, 0, facts),
+        "blank_exchange": Exchange(0, 0, 0),
+        "by_socket": hub.by_socket,
+        "connected": flask._connected,
+        "connections": hub.connections,
+        "hub": hub,
+        "hub_values": vars(hub),
+        "post_values": vars(hub.post),
+        "loops": hub.loops.by_server,
+        "post": hub.post,
+        "serving": hub.serving.by_thread,
+        "handle_code": http_server._HANDLE_CODE,
+        "adopt_flask": flask.adopt,
+        "application": http_server._application,
+        "is_refused": http_server._is_refused,
+        "note_blocking": connections.note_blocking,
+        "own_address": own_address,
+        "received": streams._received,
+        "unwatch": streams.unwatch,
+        "watch": streams.watch,
+        **{name: value for name, value in vars(kinds).items() if name.isupper()},
+        **{name: value for name, value in vars(names).items() if name.isupper()},
+        "KEPT": KEPT,
+        "TELLING_SIZE": TELLING_SIZE,
+    }
+
+
+def connect() -> None:
+    """Have the hooks in C used, unless the settings say no."""
+    if hub.settings.c_hooks:
+        ordinary.connect(_things(), _HOOKS)
+    else:
+        ordinary.disconnect()

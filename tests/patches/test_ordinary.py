@@ -1,0 +1,213 @@
+"""The hooks in C say what those in Python say, leave nothing behind, and keep to their own."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import HTTPServer, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from flask import Flask, request
+from werkzeug.serving import make_server
+
+from tcpwatch.core.record import ConnectionRecord, RequestRecord
+from tcpwatch.hub import hub
+from tcpwatch.patches import ordinary, twins
+from tcpwatch.settings import Settings
+from tcpwatch.testing import RecordingSink, recording
+from tests.apps.handlers import Plain
+from tests.live.wire import LIMIT, request_bytes
+
+pytestmark = pytest.mark.skipif(
+    not ordinary.built(), reason="the hooks are not built in C here; tcpwatch doctor says why"
+)
+
+Make = Callable[[], Any]
+
+
+def flask(threaded: bool) -> Any:
+    """Return werkzeug's server of an application with views of every kind."""
+    app = Flask(__name__)
+
+    @app.route("/item/<int:number>", methods=["GET", "POST"])
+    def item(number: int) -> str:
+        return f"{number} {len(request.get_data())}"
+
+    @app.route("/fails")
+    def fails() -> str:
+        raise ValueError("as asked")
+
+    return make_server("127.0.0.1", 0, app, threaded=threaded)
+
+
+def kept_alive(cls: type[HTTPServer]) -> Any:
+    """Return one of http.server's."""
+    return cls(("127.0.0.1", 0), Plain)
+
+
+SERVERS: dict[str, Make] = {
+    "werkzeug, threaded": lambda: flask(True),
+    "werkzeug, single": lambda: flask(False),
+    "http.server": lambda: kept_alive(HTTPServer),
+    "http.server, threaded": lambda: kept_alive(ThreadingHTTPServer),
+}
+LAST = request_bytes("/item/4")
+CONVERSATIONS: dict[str, list[bytes]] = {
+    "a request": [request_bytes("/item/1")],
+    "a body": [request_bytes("/item/2", method="POST", body=b"x" * 5000)],
+    "nowhere": [request_bytes("/nowhere")],
+    "an exception": [request_bytes("/fails")],
+    "a method that nobody has": [request_bytes("/", method="BREW")],
+    "three on one connection": [
+        *[request_bytes("/item/3", {"Connection": "keep-alive"})] * 2,
+        LAST,
+    ],
+    "no request": [b"nonsense\r\n\r\n"],
+    "HTTP/0.9": [b"GET /item/4\r\n\r\n"],
+    "half a head": [b"GET /item/5 HT"],
+    "nothing at all": [],
+}
+
+
+MEETINGS = [
+    pytest.param(make, said, id=f"{server}: {conversation}")
+    for server, make in SERVERS.items()
+    for conversation, said in CONVERSATIONS.items()
+    # werkzeug answers once, and waits for a client who says more to leave.
+    if len(said) < 2 or "werkzeug" not in server
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have nothing logged: pytest keeps every record."""
+    monkeypatch.setattr(logging.getLogger("werkzeug"), "disabled", True)
+    monkeypatch.setattr(logging.getLogger(__name__), "disabled", True)
+
+
+@contextmanager
+def serving(make: Make) -> Iterator[Any]:
+    """Have a server of this kind serve on a thread of its own."""
+    with make() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join(LIMIT)
+
+
+def talk(server: Any, said: list[bytes]) -> None:
+    """Say it, one after the other, and hear all that is answered; hang up first in its middle."""
+    with socket.create_connection(server.server_address[:2], LIMIT) as client:
+        for words in said[:-1]:
+            client.sendall(words)
+            client.recv(4096)
+        with suppress(ConnectionError):
+            client.sendall(b"".join(said[-1:]))
+            if not said or b"\r\n\r\n" not in said[-1]:
+                client.shutdown(socket.SHUT_WR)
+            while client.recv(4096):
+                pass
+
+
+def told(seen: RecordingSink) -> list[Any]:
+    """Return what does not differ from one run to the next."""
+    return [*map(_of_connection, seen.connections), *map(_of_request, seen.requests)]
+
+
+def _of_connection(record: ConnectionRecord) -> Any:
+    accepted, closing = record.accepted, record.closing
+    return (
+        *(record.outcome, record.error, record.dispatch, record.requests, record.anomalies),
+        *(record.server_errors, sorted(record.phases), accepted.local is not None),
+        *([type(value).__name__ for value in accepted], accepted.limit),
+        *(closing.bytes_received, record.flags),
+    )
+
+
+def _of_request(record: RequestRecord) -> Any:
+    exchanged = record.exchanged._replace(body_wait_ns=0, host=None)
+    return record.sequence, exchanged, record.end_ns >= record.start_ns > 0, len(record.legs)
+
+
+@pytest.mark.parametrize(("make", "said"), MEETINGS)
+def test_hooks_in_c_say_what_those_in_python_say(make: Make, said: list[bytes]) -> None:
+    """Whatever is said to whichever server, the records are the same."""
+    found = []
+    for c_hooks in (True, False):
+        with recording(Settings(c_hooks=c_hooks)) as seen, serving(make) as server:
+            for _ in range(3):
+                talk(server, said)
+        found.append(told(seen))
+    assert len(found[0]) >= 3
+    assert found[0] == found[1]
+
+
+def test_connections_leave_nothing_behind() -> None:
+    """Three hundred connections later there are as many blocks of memory as before."""
+    said = CONVERSATIONS["a body"]
+    with recording() as seen, serving(lambda: flask(False)) as server:
+
+        def blocks() -> int:
+            assert hub.post.worker is not None
+            assert hub.post.worker.settle(LIMIT)
+            seen.connections.clear()
+            seen.requests.clear()
+            seen.phases.clear()
+            gc.collect()
+            return sys.getallocatedblocks()
+
+        def many() -> None:
+            for _ in range(300):
+                talk(server, said)
+
+        many()
+        before = blocks()
+        many()
+        after = blocks()
+    # A reference that each connection forgets to drop would be three hundred.
+    assert after - before < 150
+
+
+def test_what_is_missing_is_said() -> None:
+    """A name that ordinary.h has and nobody gives, and a class without the slot."""
+
+    class Other:
+        __slots__ = ("key",)
+
+    things = twins._things()
+    with pytest.raises(KeyError, match="hub"):
+        ordinary.connect({name: it for name, it in things.items() if name != "hub"}, twins._HOOKS)
+    with pytest.raises(KeyError, match="service_began"):
+        ordinary.connect(things, {})
+    with pytest.raises(AttributeError, match="accepted"):
+        ordinary.connect({**things, "Connection": Other}, twins._HOOKS)
+    twins.connect()
+
+
+@pytest.mark.parametrize("name", twins._HOOKS)
+def test_what_it_does_not_know_it_leaves_to_python(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server, handler or token that is nobody's: the hook in Python gets all the arguments."""
+    calls: list[tuple[Any, ...]] = []
+
+    def twin(*args: Any) -> str:
+        calls.append(args)
+        return "Python's"
+
+    monkeypatch.setattr(ordinary, "_twins", {})
+    ordinary.connect(twins._things(), dict.fromkeys(twins._HOOKS, twin))
+    try:
+        found = getattr(ordinary._ordinary, name)(*(given := (object(), object(), object())))
+    finally:
+        twins.connect()
+    assert (found, calls) == ("Python's", [given])
