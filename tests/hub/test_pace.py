@@ -68,6 +68,20 @@ def test_a_server_that_is_always_busy_is_watched_all_the_same() -> None:
     assert monotonic() - began < 1.0
 
 
+def test_who_has_waited_in_vain_waits_no_longer_in_this_round() -> None:
+    """A look costs those who are served the GIL, and on a busy server there would be hundreds."""
+    looks = Looks(then=True)
+    pace = pace_of(looks)
+    pace.rest()
+
+    before = looks.count
+    pace.rest()
+    assert looks.count == before
+    pace.begin()
+    pace.rest()
+    assert looks.count > before
+
+
 def test_patience_is_for_a_round() -> None:
     """On a server that never rests a round is over in time, however many slices it has."""
     looks = Looks(then=True)
