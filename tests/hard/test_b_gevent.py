@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tcpwatch.view.receiver import Receiver
+from tests.hard import apps_b_greenlets
 from tests.hard.apps_b_gevent import CLIENTS, NAP
 from tests.live.harness import BROKEN, ROOT, STRICT, clean_environment
 from tests.live.seen import Seen, links
@@ -47,6 +48,21 @@ def test_patched_before_install_it_works(receiver: Receiver, seen: Seen) -> None
         assert connection.attributes["tcpwatch.connection.requests"] == 1
     assert len(seen.connections) == len(seen.requests) == CLIENTS
     seen.wait_total("tcpwatch.connection.active", 0)
+
+
+def test_greenlets_that_take_turns_are_told_apart() -> None:
+    """All are one thread to the system; each has its own connection, with all of its requests."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.hard.apps_b_greenlets"],
+        cwd=ROOT,
+        env=clean_environment({}),
+        capture_output=True,
+        text=True,
+        timeout=2 * LIMIT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [apps_b_greenlets.REQUESTS] * apps_b_greenlets.CLIENTS
 
 
 def test_patched_after_install_it_says_that_it_cannot(receiver: Receiver, seen: Seen) -> None:

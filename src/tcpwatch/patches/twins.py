@@ -6,6 +6,9 @@ import functools
 import socket
 from collections.abc import Callable
 from email.message import Message
+from http.server import BaseHTTPRequestHandler
+from threading import get_ident
+from types import BuiltinFunctionType
 from typing import Any, Final
 
 from tcpwatch import names
@@ -46,6 +49,7 @@ def _things() -> dict[str, Any]:
     facts = (0,) * len(Accepted._fields)
     return {
         "Accepted": Accepted,
+        "BaseHTTPRequestHandler": BaseHTTPRequestHandler,
         "Connection": Connection,
         "Exchange": Exchange,
         "Kernel": Kernel,
@@ -84,8 +88,11 @@ def _things() -> dict[str, Any]:
 
 
 def connect() -> None:
-    """Have the hooks in C used, unless the settings say no."""
-    if hub.settings.c_hooks:
+    """Have the hooks in C used, unless the settings say no.
+
+    Nor where gevent has patched threads: in C a thread is the system's, and not a greenlet.
+    """
+    if hub.settings.c_hooks and isinstance(get_ident, BuiltinFunctionType):
         ordinary.connect(_things(), _HOOKS)
     else:
         ordinary.disconnect()

@@ -203,7 +203,7 @@ accept_and_bind(PyObject *loop, PyObject *sock, PyObject *peer, PyObject *output
     int done = -1;
     PyObject *wait = NULL, *key = NULL, *ids = NULL, *facts = NULL, *connection = NULL;
     PyObject *number = PyNumber_Add(LOOP(loop, accepted), Py_True);
-    PyObject *keys = value(given.hub_values, words._keys);
+    PyObject *keys = Py_XNewRef(value(given.hub_values, words._keys));
     if (put(&LOOP(loop, accepted), number) < 0 || keys == NULL) {
         goto end;
     }
@@ -237,6 +237,7 @@ end:
     if (done < 0 && !PyErr_Occurred()) {
         PyErr_SetString(PyExc_SystemError, "hub.output.allocate() gave no pair of ids");
     }
+    Py_XDECREF(keys);
     Py_XDECREF(wait);
     Py_XDECREF(key);
     Py_XDECREF(ids);
@@ -245,12 +246,13 @@ end:
     return done;
 }
 
+/* Whether an attribute of an object, which nobody computes, is True. */
 static int
-peer_is_told(PyObject *settings)
+has(PyObject *object, PyObject *word)
 {
-    PyObject *told = PyObject_GetAttr(settings, words.peer_address);
-    Py_XDECREF(told);
-    return told == Py_True;
+    PyObject *found = PyObject_GetAttr(object, word);
+    Py_XDECREF(found);
+    return found == Py_True;
 }
 
 /* Whether nothing about this accept wants Python: no error before it, IPv4, somebody to tell. */
@@ -260,8 +262,24 @@ is_ordinary(PyObject *loop, PyObject *result, PyObject *error)
     return is_a(loop, given.Loop) && error == Py_None && PyTuple_CheckExact(result) &&
            PyTuple_GET_SIZE(result) == 2 && is_a(PyTuple_GET_ITEM(result, 0), given.socket) &&
            !is_set(LOOP(loop, failures)) && LOOP(loop, accepting) == Py_None &&
-           LOOP(loop, plain_peers) == Py_True && is_a(LOOP(loop, kernel), given.Kernel) &&
+           LOOP(loop, plain_peers) == Py_True && !has(LOOP(loop, listener), words.forking) &&
+           is_a(value(given.hub_values, words.kernel), given.Kernel) &&
            is_true(given.hub_values, words.active) && !is_forked();
+}
+
+/* Read what is told of an accepted connection. Return its descriptor, or -1. */
+static int
+read_accepted(PyObject *sock, struct tcp_info *told)
+{
+    int descriptor = PyObject_AsFileDescriptor(sock);
+    socklen_t size = ACCEPTED_SIZE;
+    if (descriptor < 0) {
+        PyErr_Clear(); /* it is closed already */
+    } else if (getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, told, &size) < 0 ||
+               size < ACCEPTED_SIZE) {
+        descriptor = -1;
+    }
+    return descriptor;
 }
 
 PyObject *
@@ -269,25 +287,23 @@ get_ended(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     PyObject *loop = args[0], *result = args[1];
     Nanoseconds time = now();
-    if (!is_ordinary(loop, result, args[2])) {
-        LEAVE_TO_PYTHON(get_ended);
+    struct tcp_info told;
+    int descriptor = -1, done = 0;
+    if (is_ordinary(loop, result, args[2])) {
+        descriptor = read_accepted(PyTuple_GET_ITEM(result, 0), &told);
     }
     PyObject *output = Py_XNewRef(value(given.hub_values, words.output));
     PyObject *settings = Py_XNewRef(value(given.hub_values, words.settings));
-    PyObject *sock = PyTuple_GET_ITEM(result, 0);
-    int descriptor = PyObject_AsFileDescriptor(sock), done = 1;
-    struct tcp_info told;
-    socklen_t size = ACCEPTED_SIZE;
-    if (output != NULL && output != Py_None && settings != NULL &&
-        peer_is_told(settings) && descriptor >= 0 &&
-        getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &told, &size) == 0 && size >= ACCEPTED_SIZE) {
+    int ordinary = descriptor >= 0 && output != NULL && output != Py_None && settings != NULL &&
+                   has(settings, words.peer_address);
+    if (ordinary) {
         put_other(&LOOP(loop, getting), Py_False);
-        done = accept_and_bind(loop, sock, PyTuple_GET_ITEM(result, 1), output, settings,
-                               descriptor, &told, time);
+        done = accept_and_bind(loop, PyTuple_GET_ITEM(result, 0), PyTuple_GET_ITEM(result, 1),
+                               output, settings, descriptor, &told, time);
     }
     Py_XDECREF(output);
     Py_XDECREF(settings);
-    if (done > 0) {
+    if (!ordinary) {
         PyErr_Clear();
         LEAVE_TO_PYTHON(get_ended);
     }

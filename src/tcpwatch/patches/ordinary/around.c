@@ -108,6 +108,13 @@ after_error(Around *self, PyObject *token)
         PyErr_Restore(kind, error, trace);
         return;
     }
+    PyObject *other, *raised, *where; /* by `after`, while it looked at `error` */
+    PyErr_Fetch(&other, &raised, &where);
+    PyErr_NormalizeException(&other, &raised, &where);
+    if (raised != error) {
+        PyException_SetContext(raised, Py_NewRef(error));
+    }
+    PyErr_Restore(other, raised, where);
     Py_XDECREF(kind);
     Py_XDECREF(error);
     Py_XDECREF(trace);
@@ -119,6 +126,10 @@ call(PyObject *object, PyObject *const *args, size_t flags, PyObject *names)
     Around *self = (Around *)object;
     if (names != NULL || PyVectorcall_NARGS(flags) < self->shown) {
         PyErr_SetString(PyExc_TypeError, "a wrapper passes its arguments on, by position");
+        return NULL;
+    }
+    if (self->original == NULL) { /* the garbage collector has been here */
+        PyErr_SetString(PyExc_RuntimeError, "this wrapper is garbage");
         return NULL;
     }
     Nanoseconds began = 0;

@@ -53,7 +53,9 @@ finish_began(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (outer == NULL && PyErr_Occurred()) {
         goto end;
     }
-    token = PyTuple_Pack(2, connection, outer == NULL ? Py_None : outer);
+    outer = Py_NewRef(outer == NULL ? Py_None : outer);
+    token = PyTuple_Pack(2, connection, outer);
+    Py_DECREF(outer);
     if (PyDict_SetItem(given.serving, here, connection) < 0) {
         Py_CLEAR(token);
     }
@@ -131,8 +133,8 @@ close_began(PyObject *module, PyObject *const *args, Py_ssize_t count)
         Py_XDECREF(connection);
         LEAVE_TO_PYTHON(close_began);
     }
-    PyObject *loop = CONNECTION(connection, loop);
-    PyObject *ending = is_a(LOOP(loop, kernel), given.Kernel) ? ending_of(args[1]) : NULL;
+    PyObject *kernel = value(given.hub_values, words.kernel);
+    PyObject *ending = is_a(kernel, given.Kernel) ? ending_of(args[1]) : NULL;
     if (ending == NULL) {
         Py_DECREF(connection);
         LEAVE_TO_PYTHON(close_began);
@@ -191,10 +193,13 @@ end_of(PyObject *connection, PyObject *ending)
     CONNECTION(connection, marks) = none;
     int done = send_marks(connection, marks);
     Py_DECREF(marks);
+    if (done < 0) {
+        return -1;
+    }
     forget(given.connections, CONNECTION(connection, key)); /* stop() waits for those it finds */
     forget(given.by_socket, CONNECTION(connection, socket_id));
     put_other(&CONNECTION(connection, socket_ref), Py_None);
-    return done;
+    return 0;
 }
 
 PyObject *

@@ -35,12 +35,15 @@ add_time(PyObject *totals, PyObject *state, Nanoseconds spent)
 static int
 remember(PyObject *loop, Nanoseconds time)
 {
-    PyObject *label = LOOP(loop, label);
-    PyObject *what = is_set(label) ? label : LOOP(loop, state);
-    PyObject *until = PyLong_FromLongLong(time);
-    PyObject *activity =
-        until == NULL ? NULL : PyTuple_Pack(4, what, LOOP(loop, since_ns), until, LOOP(loop, connection));
+    /* To make a tuple may collect garbage, and let another thread write on the loop. */
+    PyObject *what = Py_NewRef(is_set(LOOP(loop, label)) ? LOOP(loop, label) : LOOP(loop, state));
+    PyObject *since = Py_NewRef(LOOP(loop, since_ns)), *until = PyLong_FromLongLong(time);
+    PyObject *who = Py_NewRef(LOOP(loop, connection));
+    PyObject *activity = until == NULL ? NULL : PyTuple_Pack(4, what, since, until, who);
+    Py_DECREF(what);
+    Py_DECREF(since);
     Py_XDECREF(until);
+    Py_DECREF(who);
     if (activity == NULL) {
         return -1;
     }

@@ -45,12 +45,14 @@ PyObject *
 copy_of(PyObject *blank)
 {
     PyTypeObject *cls = Py_TYPE(blank);
+    Py_INCREF(blank);
     PyObject *made = cls->tp_alloc(cls, 0);
     if (made != NULL) {
         for (Py_ssize_t at = sizeof(PyObject); at < cls->tp_basicsize; at += sizeof(PyObject *)) {
             AT(made, at) = Py_XNewRef(AT(blank, at));
         }
     }
+    Py_DECREF(blank);
     return made;
 }
 
@@ -70,6 +72,17 @@ int
 is_true(PyObject *values, PyObject *word)
 {
     return PyDict_GetItemWithError(values, word) == Py_True;
+}
+
+/* Whether what was raised is only that an attribute is missing; then it is taken back. */
+int
+is_forgiven(void)
+{
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        return 0; /* a signal handler's, say */
+    }
+    PyErr_Clear();
+    return 1;
 }
 
 /* Whether this process, or another for it, does what a forking server does: that is Python's. */
@@ -100,20 +113,19 @@ mark(PyObject *connection, PyObject *kind, Nanoseconds time, PyObject *payload)
 int
 send_marks(PyObject *connection, PyObject *marks)
 {
-    PyObject *queue = value(given.post_values, words.queue);
+    PyObject *queue = Py_XNewRef(value(given.post_values, words.queue)), *none = NULL;
     PyObject *crowd = queue == NULL ? NULL : value(given.post_values, words._crowd);
+    Py_ssize_t many = crowd == NULL ? -1 : PyLong_AsSsize_t(crowd);
     PyObject *message =
-        crowd == NULL ? NULL : PyTuple_Pack(3, words.marks, CONNECTION(connection, key), marks);
-    if (message == NULL) {
-        return -1;
+        many < 0 ? NULL : PyTuple_Pack(3, words.marks, CONNECTION(connection, key), marks);
+    if (message != NULL) {
+        none = PyObject_CallMethodOneArg(queue, words.append, message);
     }
-    Py_INCREF(queue);
-    PyObject *none = PyObject_CallMethodOneArg(queue, words.append, message);
-    if (none != NULL && PyObject_Size(queue) > PyLong_AsSsize_t(crowd)) {
+    if (none != NULL && PyObject_Size(queue) > many) {
         Py_SETREF(none, PyObject_CallMethodOneArg(given.post, words._hurry, queue));
     }
-    Py_DECREF(queue);
-    Py_DECREF(message);
+    Py_XDECREF(queue);
+    Py_XDECREF(message);
     Py_XDECREF(none);
     return none == NULL ? -1 : 0;
 }
@@ -130,6 +142,18 @@ take(PyObject *from, const char *name, PyObject **where)
     }
     put_other(where, found);
     return 0;
+}
+
+/* Whether objects of a class are nothing but slots, so that copy_of() may copy them. */
+static int
+is_slots_only(PyObject *cls)
+{
+    PyTypeObject *type = (PyTypeObject *)cls;
+    if (!PyType_Check(cls) || type->tp_dictoffset || type->tp_weaklistoffset) {
+        PyErr_Format(PyExc_TypeError, "%R has more than slots", cls);
+        return 0;
+    }
+    return 1;
 }
 
 /* Find out where a class of ours keeps a slot. */
@@ -175,6 +199,9 @@ connect_to(PyObject *module, PyObject *args)
         return NULL;
     }
     GIVEN(TAKE)
+    if (!is_slots_only(given.Connection) || !is_slots_only(given.Exchange)) {
+        return NULL;
+    }
     HOOKS(TAKE_HOOK)
     CONNECTION_SLOTS(OF_CONNECTION)
     EXCHANGE_SLOTS(OF_EXCHANGE)

@@ -39,7 +39,7 @@
 #define LOOP_SLOTS(SLOT)                                                                           \
     SLOT(accepted) SLOT(accepting) SLOT(away_since) SLOT(by_hand) SLOT(connection) SLOT(depth)     \
     SLOT(depth_zero_ns) SLOT(failures) SLOT(getting) SLOT(history) SLOT(kernel) SLOT(key)          \
-    SLOT(label) SLOT(limit) SLOT(own_address) SLOT(plain_peers) SLOT(running)                      \
+    SLOT(label) SLOT(limit) SLOT(listener) SLOT(own_address) SLOT(plain_peers) SLOT(running)                      \
     SLOT(select_returned_ns) SLOT(services) SLOT(since_ns) SLOT(slept) SLOT(sock) SLOT(spinning)   \
     SLOT(state) SLOT(thread_id) SLOT(totals)
 
@@ -66,7 +66,7 @@ extern struct slots {
 
 /* Classes, tables, functions and constants; `connect` says where they come from. */
 #define GIVEN(THING)                                                                               \
-    THING(Accepted) THING(Connection) THING(Exchange) THING(Kernel) THING(Loop) THING(Message)     \
+    THING(Accepted) THING(BaseHTTPRequestHandler) THING(Connection) THING(Exchange) THING(Kernel) THING(Loop) THING(Message)     \
     THING(SocketIO) THING(SocketRef) THING(SocketWriter) THING(partial) THING(socket)                                                               \
     THING(blank_connection) THING(blank_exchange)                                                  \
     THING(by_socket) THING(connected) THING(connections) THING(hub) THING(hub_values) THING(post_values) THING(loops) THING(post)       \
@@ -107,7 +107,7 @@ HOOKS(PROTOTYPE)
 #define WORDS(WORD)                                                                                \
     WORD(_collected) WORD(_crowd) WORD(_hurry) WORD(_keys) WORD(active) WORD(allocate)             \
     WORD(append) WORD(begin) WORD(blame_min) WORD(clear) WORD(close_connection) WORD(command)      \
-    WORD(connection) WORD(end) WORD(failed) WORD(forget_connection) WORD(freeze) WORD(headers)     \
+    WORD(connection) WORD(end) WORD(failed) WORD(forget_connection) WORD(forking) WORD(kernel) WORD(freeze) WORD(headers)     \
     WORD(history) WORD(in_child) WORD(marks) WORD(output) WORD(path) WORD(peer_address) WORD(pid)  \
     WORD(queue) WORD(raw) WORD(raw_requestline) WORD(readinto) WORD(rfile) WORD(watched_readinto) WORD(watched_write) WORD(wfile) WORD(write) WORD(handle) WORD(read_queue) WORD(remote) WORD(request)                  \
     WORD(request_version) WORD(requests) WORD(rule) WORD(send) WORD(settings) WORD(take_history)   \
@@ -195,6 +195,7 @@ PyObject *thread_key(void);
 PyObject *copy_of(PyObject *blank);
 PyObject *value(PyObject *values, PyObject *word);
 int is_true(PyObject *values, PyObject *word);
+int is_forgiven(void);
 int is_forked(void);
 int mark(PyObject *connection, PyObject *kind, Nanoseconds time, PyObject *payload);
 int send_marks(PyObject *connection, PyObject *marks);

@@ -68,10 +68,11 @@ end_of(PyObject *connection, PyObject *exchange)
 static int
 go_idle(PyObject *connection)
 {
-    PyObject *marks = CONNECTION(connection, marks), *none = PyList_New(0);
+    PyObject *none = PyList_New(0); /* first: it may collect garbage, and let others run */
     if (none == NULL) {
         return -1;
     }
+    PyObject *marks = CONNECTION(connection, marks);
     CONNECTION(connection, marks) = none;
     int done = put(&CONNECTION(connection, tail),
                    PyTuple_Pack(2, given.IDLE, CONNECTION(connection, ready_ns)));
@@ -82,17 +83,28 @@ go_idle(PyObject *connection)
     return done;
 }
 
+/* Take back what was current while the application ran, whatever was raised before. */
 static int
-release(PyObject *exchange)
+release(PyObject *exchange, int done)
 {
-    PyObject *releases = EXCHANGE(exchange, release);
-    if (releases == Py_None) {
-        return 0;
+    PyObject *releases = Py_NewRef(EXCHANGE(exchange, release));
+    if (releases != Py_None) {
+        PyObject *kind, *error, *trace;
+        PyErr_Fetch(&kind, &error, &trace);
+        PyObject *none = PyObject_CallNoArgs(releases);
+        if (none != NULL) {
+            Py_DECREF(none);
+            PyErr_Restore(kind, error, trace);
+        } else {
+            Py_XDECREF(kind);
+            Py_XDECREF(error);
+            Py_XDECREF(trace);
+            done = -1;
+        }
+        put_other(&EXCHANGE(exchange, release), Py_None);
     }
-    PyObject *none = PyObject_CallNoArgs(releases);
-    put_other(&EXCHANGE(exchange, release), Py_None);
-    Py_XDECREF(none);
-    return none == NULL ? -1 : 0;
+    Py_DECREF(releases);
+    return done;
 }
 
 static int
@@ -122,20 +134,22 @@ handle_ended(PyObject *module, PyObject *const *args, Py_ssize_t count)
     }
     int stays = keeps_alive(PyTuple_GET_ITEM(token, 1));
     if (stays < 0) {
-        PyErr_Clear();
+        if (!is_forgiven()) {
+            return NULL;
+        }
         LEAVE_TO_PYTHON(handle_ended);
     }
     Py_INCREF(exchange);
     int done = end_of(connection, exchange);
-    put(&CONNECTION(connection, stage), PyLong_FromLong(WAITING));
+    if (done == 0) {
+        done = put(&CONNECTION(connection, stage), PyLong_FromLong(WAITING));
+    }
     if (done == 0 && stays) {
         done = go_idle(connection);
     }
     put_other(&CONNECTION(connection, exchange), Py_None);
     put_other(&EXCHANGE(exchange, headers), Py_None);
-    if (done == 0) {
-        done = release(exchange);
-    }
+    done = release(exchange, done);
     Py_DECREF(exchange);
     if (done < 0) {
         return NULL;
@@ -160,8 +174,8 @@ begin(PyObject *connection, PyObject *exchange, PyObject *handler, PyObject *hea
         return output == NULL ? -1 : 0;
     }
     PyObject *none = NULL, *requests = PyObject_GetAttr(output, words.requests);
-    PyObject *app = PyObject_CallOneArg(given.application, handler);
-    if (requests != NULL && put(&CONNECTION(connection, application), app) == 0) {
+    PyObject *app = requests == NULL ? NULL : PyObject_CallOneArg(given.application, handler);
+    if (app != NULL && put(&CONNECTION(connection, application), app) == 0) {
         none = PyObject_CallMethodObjArgs(requests, words.begin, connection, exchange, headers, app,
                                           NULL);
     }
@@ -208,36 +222,44 @@ static int
 is_standard(PyObject *handler)
 {
     PyObject *handle = PyObject_GetAttr((PyObject *)Py_TYPE(handler), words.handle);
-    int other = handle != NULL && PyFunction_Check(handle) &&
+    PyObject *standard =
+        handle == NULL ? NULL : PyObject_GetAttr(given.BaseHTTPRequestHandler, words.handle);
+    int other = standard != NULL && handle != standard && PyFunction_Check(handle) &&
                 PyObject_RichCompareBool(PyFunction_GET_CODE(handle), given.handle_code, Py_EQ) == 0;
     Py_XDECREF(handle);
+    Py_XDECREF(standard);
     return !other;
 }
 
+/* Whether http.server answers 501 by itself; -1 and an exception if that cannot be said. */
 static int
 is_refused(PyObject *handler, PyObject *command)
 {
-    if (!is_standard(handler)) {
-        return 0;
+    if (!is_standard(handler) || PyErr_Occurred()) {
+        return PyErr_Occurred() ? -1 : 0;
     }
     PyObject *refused = PyObject_CallFunctionObjArgs(given.is_refused, handler, command, NULL);
-    int plain = refused == Py_False;
+    int yes = refused == NULL ? -1 : refused == Py_True;
     Py_XDECREF(refused);
-    return !plain;
+    return yes;
 }
 
 /* Whether a request was parsed on a plain socket, which http.server does not answer itself. */
 static int
 is_plain(PyObject *handler, PyObject *command, PyObject *headers)
 {
-    PyObject *sock = PyObject_GetAttr(handler, words.request);
-    int plain = command != NULL && command != Py_None && headers != NULL &&
-                is_a(sock, given.socket) && PyObject_IsInstance(headers, given.Message) == 1;
-    Py_XDECREF(sock);
-    if (!plain) {
+    if (command == Py_None) {
         return 0;
     }
-    return !is_refused(handler, command);
+    PyObject *sock = PyObject_GetAttr(handler, words.request);
+    int plain = is_a(sock, given.socket);
+    Py_XDECREF(sock);
+    plain = plain ? PyObject_IsInstance(headers, given.Message) : 0;
+    if (plain != 1) {
+        return plain;
+    }
+    int refused = is_refused(handler, command);
+    return refused < 0 ? -1 : !refused;
 }
 
 /* What a handler has parsed becomes the exchange's. */
@@ -256,18 +278,18 @@ parsed(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     PyObject *handler = args[0], *connection = of_this_thread();
     PyObject *exchange = connection == NULL ? NULL : CONNECTION(connection, exchange);
-    if (!is_a(exchange, given.Exchange) || is_forked() || args[2] != Py_None ||
-        PyObject_IsTrue(args[1]) != 1 || is_set(EXCHANGE(exchange, head_ns)) ||
+    if (!is_a(exchange, given.Exchange) || is_forked() || args[1] != Py_True ||
+        is_set(EXCHANGE(exchange, head_ns)) ||
         PyLong_AsLong(CONNECTION(connection, stage)) != HEAD) {
-        PyErr_Clear();
         Py_XDECREF(connection);
         LEAVE_TO_PYTHON(parsed);
     }
     Py_INCREF(exchange);
     PyObject *command = PyObject_GetAttr(handler, words.command);
-    PyObject *headers = PyObject_GetAttr(handler, words.headers);
-    int done = 1;
-    if (is_plain(handler, command, headers)) {
+    PyObject *headers = command == NULL ? NULL : PyObject_GetAttr(handler, words.headers);
+    int plain = headers == NULL ? 0 : is_plain(handler, command, headers);
+    int done = plain < 0 ? -1 : 1;
+    if (plain > 0) {
         done = note_request(exchange, handler, command);
         if (done == 0) {
             done = head_parsed(connection, exchange, handler, headers);
@@ -277,11 +299,10 @@ parsed(PyObject *module, PyObject *const *args, Py_ssize_t count)
     Py_XDECREF(headers);
     Py_DECREF(exchange);
     Py_DECREF(connection);
-    if (done > 0) {
-        PyErr_Clear();
+    if (done > 0 && is_forgiven()) {
         LEAVE_TO_PYTHON(parsed);
     }
-    if (done < 0) {
+    if (done) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -298,33 +319,35 @@ responds(PyObject *module, PyObject *const *args, Py_ssize_t count)
         Py_XDECREF(connection);
         LEAVE_TO_PYTHON(responds);
     }
-    Py_DECREF(connection); /* a thread's connection is held by its table */
-    long status = PyLong_AsLong(args[1]);
-    if (status == -1 && PyErr_Occurred()) {
-        return NULL;
+    int too_large, done = 0;
+    long status = PyLong_AsLongAndOverflow(args[1], &too_large);
+    if (too_large) {
+        Py_DECREF(connection);
+        LEAVE_TO_PYTHON(responds);
     }
     if (status >= 200) {
-        if (put(&EXCHANGE(exchange, status), PyLong_FromLong(status)) < 0) {
-            return NULL;
-        }
+        done = put(&EXCHANGE(exchange, status), PyLong_FromLong(status));
         put_other(&EXCHANGE(exchange, final), Py_True);
         if (!is_set(EXCHANGE(exchange, head_ns))) {
             put_other(&EXCHANGE(exchange, refused), Py_True);
         }
+    }
+    Py_DECREF(connection);
+    if (done < 0) {
+        return NULL;
     }
     Py_RETURN_NONE;
 }
 
 /* -- Flask's match_request --------------------------------------------------------------------- */
 
-/* context.request.url_rule; NULL without an exception if there is none of these. */
+/* context.request.url_rule; NULL, with or without an exception, if there is none of these. */
 static PyObject *
 rule_of(PyObject *context)
 {
     PyObject *request = PyObject_GetAttr(context, words.request);
     PyObject *rule = request == NULL ? NULL : PyObject_GetAttr(request, words.url_rule);
     Py_XDECREF(request);
-    PyErr_Clear();
     return rule;
 }
 
@@ -333,26 +356,22 @@ matched(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     PyObject *connection = of_this_thread();
     PyObject *exchange = connection == NULL ? NULL : CONNECTION(connection, exchange);
-    PyObject *rule = NULL;
-    if (is_a(exchange, given.Exchange) && EXCHANGE(exchange, span_facts) == Py_None &&
-        EXCHANGE(exchange, route) == Py_None) {
-        Py_INCREF(exchange);
-        rule = rule_of(args[0]);
-        if (rule != NULL && rule != Py_None) {
-            if (put_attribute(&EXCHANGE(exchange, route), rule, words.rule) < 0) {
-                Py_CLEAR(rule);
-            }
-            Py_DECREF(exchange);
-            Py_DECREF(connection);
-            if (rule == NULL) {
-                return NULL;
-            }
-            Py_DECREF(rule);
-            Py_RETURN_NONE;
-        }
-        Py_XDECREF(rule);
-        Py_DECREF(exchange);
+    if (!is_a(exchange, given.Exchange) || EXCHANGE(exchange, span_facts) != Py_None ||
+        EXCHANGE(exchange, route) != Py_None) {
+        Py_XDECREF(connection);
+        LEAVE_TO_PYTHON(matched);
     }
-    Py_XDECREF(connection);
-    LEAVE_TO_PYTHON(matched);
+    Py_INCREF(exchange);
+    PyObject *rule = rule_of(args[0]);
+    int done = rule == NULL ? -1 : 0;
+    if (rule != NULL && rule != Py_None) {
+        done = put_attribute(&EXCHANGE(exchange, route), rule, words.rule);
+    }
+    Py_XDECREF(rule);
+    Py_DECREF(exchange);
+    Py_DECREF(connection);
+    if (done < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
 }

@@ -63,11 +63,14 @@ note_failure(PyObject *connection)
     PyErr_Fetch(&kind, &error, &trace);
     PyErr_NormalizeException(&kind, &error, &trace);
     PyObject *none = PyObject_CallMethodOneArg(connection, words.failed, error);
-    if (none == NULL) {
-        PyErr_WriteUnraisable(connection);
+    if (none != NULL) {
+        Py_DECREF(none);
+        PyErr_Restore(kind, error, trace);
+        return;
     }
-    Py_XDECREF(none);
-    PyErr_Restore(kind, error, trace);
+    Py_XDECREF(kind); /* a signal handler's exception goes first */
+    Py_XDECREF(error);
+    Py_XDECREF(trace);
 }
 
 static int
@@ -183,40 +186,45 @@ put_before(PyObject *object, PyObject *word, PyObject *ours, PyObject *connectio
     return both;
 }
 
+/* Watch the streams of these, which are as the standard library's handlers have them. */
+static int
+watch_both(PyObject *module, PyObject *connection, PyObject *raw, PyObject *wfile)
+{
+    int done = -1;
+    PyObject *reads = PyObject_GetAttr(module, words.watched_readinto);
+    PyObject *writes = reads == NULL ? NULL : PyObject_GetAttr(module, words.watched_write);
+    PyObject *reader =
+        writes == NULL ? NULL : put_before(raw, words.readinto, reads, connection);
+    PyObject *writer =
+        reader == NULL ? NULL : put_before(wfile, words.write, writes, connection);
+    if (writer != NULL) {
+        done = put(&CONNECTION(connection, handled_by), PyTuple_Pack(4, raw, reader, wfile, writer));
+    }
+    Py_XDECREF(reads);
+    Py_XDECREF(writes);
+    Py_XDECREF(reader);
+    Py_XDECREF(writer);
+    return done;
+}
+
 /* streams.watch */
 int
 watch(PyObject *module, PyObject *connection, PyObject *handler)
 {
-    int done = 1;
+    int done = -1;
     PyObject *rfile = PyObject_GetAttr(handler, words.rfile);
     PyObject *raw = rfile == NULL ? NULL : PyObject_GetAttr(rfile, words.raw);
-    PyObject *wfile = PyObject_GetAttr(handler, words.wfile);
+    PyObject *wfile = raw == NULL ? NULL : PyObject_GetAttr(handler, words.wfile);
     if (is_a(raw, given.SocketIO) && is_a(wfile, given.SocketWriter)) {
-        PyObject *reads = PyObject_GetAttr(module, words.watched_readinto);
-        PyObject *writes = PyObject_GetAttr(module, words.watched_write);
-        PyObject *reader =
-            reads == NULL ? NULL : put_before(raw, words.readinto, reads, connection);
-        PyObject *writer =
-            writes == NULL ? NULL : put_before(wfile, words.write, writes, connection);
-        done = -1;
-        if (reader != NULL && writer != NULL) {
-            done = put(&CONNECTION(connection, handled_by),
-                       PyTuple_Pack(4, raw, reader, wfile, writer));
-        }
-        Py_XDECREF(reads);
-        Py_XDECREF(writes);
-        Py_XDECREF(reader);
-        Py_XDECREF(writer);
-    }
-    Py_XDECREF(rfile);
-    Py_XDECREF(raw);
-    Py_XDECREF(wfile);
-    if (done > 0) {
-        PyErr_Clear();
+        done = watch_both(module, connection, raw, wfile);
+    } else if (is_forgiven()) {
         PyObject *none = PyObject_CallFunctionObjArgs(given.watch, connection, handler, NULL);
         done = none == NULL ? -1 : 0;
         Py_XDECREF(none);
     }
+    Py_XDECREF(rfile);
+    Py_XDECREF(raw);
+    Py_XDECREF(wfile);
     return done;
 }
 
