@@ -3,6 +3,7 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
 export PYTHONNOUSERSITE = 1
+C = $(wildcard src/tcpwatch/patches/ordinary/*.[ch])
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test hard browser suites bench instructions stack stack-test dashboards check format clean python
@@ -53,11 +54,13 @@ dashboards: setup ## build dashboards/*.json from the names of the contract (Pyt
 check: setup ## lint, format and types, changing nothing
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
+	@.venv/bin/clang-format --dry-run --Werror $(C)
 	@.venv/bin/mypy
 
 format: setup ## put the code into shape
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
+	@.venv/bin/clang-format -i $(C)
 
 setup: python ## make the local environment .venv
 	@$(PYTHON) scripts/environments.py

@@ -29,8 +29,8 @@ LOOK: Final = 0.0002
 PATIENCE_NS: Final = 2_000_000
 PATIENCE_OF_A_ROUND_NS: Final = 60_000_000
 """So long it waits for those who are being served, before a slice and in a round of a tenth of a
-second; and no longer in that round once it has waited in vain. A busy server is never without any,
-a queue that is never empty is memory for good, and each look costs those who are served the GIL.
+second, of which each wait in vain takes away half. A busy server is never without any, a queue that
+is never empty is memory for good, and each look costs those who are served the GIL.
 """
 
 _CROWD: Final = 256
@@ -70,9 +70,9 @@ class Pace:
         while now < until and self._has_time() and self._is_serving():
             sleep(LOOK)
             now = clock()
-        waited = now - began
-        in_vain = now >= until
-        self._patience_ns = 0 if in_vain else self._patience_ns - waited
+        self._patience_ns -= now - began
+        if now >= until:
+            self._patience_ns //= 2
         self._until_ns = now + SLICE_NS * (1 + self._waiting() // self._crowd)
 
     def _has_time(self) -> bool:

@@ -2,15 +2,6 @@
 
 #include "ordinary.h"
 
-#include <linux/tcp.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
-#ifndef SO_COOKIE
-#define SO_COOKIE 57
-#endif
-
-#define ACCEPTED_SIZE (offsetof(struct tcp_info, tcpi_total_retrans) + sizeof(__u32))
 #define MILLISECOND 1000000LL
 #define FACTS 13
 
@@ -31,20 +22,6 @@ get_began(PyObject *module, PyObject *const *args, Py_ssize_t count)
     }
     put_other(&LOOP(loop, getting), Py_True);
     return loop;
-}
-
-/* The kernel's id of a connection, in hex, or None: as Kernel.cookie(). */
-static PyObject *
-cookie(int descriptor)
-{
-    unsigned long long number;
-    socklen_t size = sizeof(number);
-    if (getsockopt(descriptor, SOL_SOCKET, SO_COOKIE, &number, &size) < 0) {
-        Py_RETURN_NONE;
-    }
-    char text[2 * sizeof(number) + 1]; /* PyUnicode_FromFormat() has no %llx before Python 3.12 */
-    snprintf(text, sizeof(text), "%llx", number);
-    return PyUnicode_FromString(text);
 }
 
 /* How long a connection has waited in the queue (ns); the kernel counts in jiffies. */
@@ -178,9 +155,8 @@ bind_to(PyObject *connection, PyObject *sock)
     put(&CONNECTION(connection, socket_id), identity);
     PyObject *collected = PyObject_GetAttr(given.hub, words._collected);
     PyObject *reference =
-        collected == NULL
-            ? NULL
-            : PyObject_CallFunctionObjArgs(given.SocketRef, sock, collected, NULL);
+        collected == NULL ? NULL
+                          : PyObject_CallFunctionObjArgs(given.SocketRef, sock, collected, NULL);
     Py_XDECREF(collected);
     if (reference == NULL || PyObject_SetAttr(reference, words.connection, connection) < 0) {
         Py_XDECREF(reference);
@@ -265,21 +241,6 @@ is_ordinary(PyObject *loop, PyObject *result, PyObject *error)
            LOOP(loop, plain_peers) == Py_True && !has(LOOP(loop, listener), words.forking) &&
            is_a(value(given.hub_values, words.kernel), given.Kernel) &&
            is_true(given.hub_values, words.active) && !is_forked();
-}
-
-/* Read what is told of an accepted connection. Return its descriptor, or -1. */
-static int
-read_accepted(PyObject *sock, struct tcp_info *told)
-{
-    int descriptor = PyObject_AsFileDescriptor(sock);
-    socklen_t size = ACCEPTED_SIZE;
-    if (descriptor < 0) {
-        PyErr_Clear(); /* it is closed already */
-    } else if (getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, told, &size) < 0 ||
-               size < ACCEPTED_SIZE) {
-        descriptor = -1;
-    }
-    return descriptor;
 }
 
 PyObject *

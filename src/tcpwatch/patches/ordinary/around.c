@@ -8,8 +8,7 @@
 #include <structmember.h>
 
 typedef struct {
-    PyObject_HEAD
-    vectorcallfunc call;
+    PyObject_HEAD vectorcallfunc call;
     PyObject *original;
     PyObject *before; /* NULL: the token is the method's first argument */
     PyObject *after;  /* NULL: nothing comes after it */
@@ -194,8 +193,7 @@ static PyMemberDef members[] = {
 };
 
 static PyTypeObject type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "tcpwatch.patches.ordinary.Around",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "tcpwatch.patches.ordinary.Around",
     .tp_basicsize = sizeof(Around),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
     .tp_vectorcall_offset = offsetof(Around, call),

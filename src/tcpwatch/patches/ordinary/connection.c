@@ -2,13 +2,6 @@
 
 #include "ordinary.h"
 
-#include <linux/tcp.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
-/* What the newest kernel of today has to tell (tcp_info.py); older ones fill less of it. */
-#define SIZE 280
-
 static int
 token_parts(PyObject *token, PyObject **connection, PyObject **other)
 {
@@ -108,21 +101,6 @@ finish_ended(PyObject *module, PyObject *const *args, Py_ssize_t count)
 
 /* -- close ------------------------------------------------------------------------------------- */
 
-/* Kernel.ending: what the kernel has of a connection; NULL without an exception if too little. */
-static PyObject *
-ending_of(PyObject *sock)
-{
-    char told[SIZE];
-    socklen_t size = SIZE;
-    int descriptor = PyObject_AsFileDescriptor(sock);
-    if (descriptor < 0 || getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, told, &size) < 0 ||
-        size < PyLong_AsLong(given.TELLING_SIZE)) {
-        PyErr_Clear();
-        return NULL;
-    }
-    return PyBytes_FromStringAndSize(told, size);
-}
-
 PyObject *
 close_began(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
@@ -162,8 +140,8 @@ note_if_long(PyObject *connection)
     if ((now() - since) / 1e9 < least) {
         return 0;
     }
-    PyObject *none = PyObject_CallFunctionObjArgs(given.note_blocking, connection,
-                                                  given.LOOP_INLINE, NULL);
+    PyObject *none =
+        PyObject_CallFunctionObjArgs(given.note_blocking, connection, given.LOOP_INLINE, NULL);
     Py_XDECREF(none);
     return none == NULL ? -1 : 0;
 }

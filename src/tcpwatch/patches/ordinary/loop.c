@@ -2,14 +2,6 @@
 
 #include "ordinary.h"
 
-#include <linux/tcp.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
-/* Of struct tcp_info as much as has the queue: of a listener tcpi_unacked is its depth and
- * tcpi_sacked its limit (tcp_get_info()). */
-#define QUEUE_SIZE (offsetof(struct tcp_info, tcpi_sacked) + sizeof(__u32))
-#define TCP_STATE_LISTEN 10
 #define SHORTEST_ACTIVITY_NS 20000
 
 static int
@@ -80,21 +72,14 @@ turn(PyObject *loop, PyObject *state, Nanoseconds time, PyObject *connection)
 int
 read_queue(PyObject *loop, Nanoseconds time)
 {
-    PyObject *sock = LOOP(loop, sock);
-    int descriptor = -1;
-    if (is_a(LOOP(loop, kernel), given.Kernel) && sock != Py_None) {
-        descriptor = PyObject_AsFileDescriptor(sock);
-        if (descriptor < 0) {
-            PyErr_Clear();
-        }
-    }
+    PyObject *sock = Py_NewRef(LOOP(loop, sock));
     struct tcp_info told;
-    socklen_t size = QUEUE_SIZE;
-    if (descriptor < 0 || getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &told, &size) < 0 ||
-        size < QUEUE_SIZE || told.tcpi_state != TCP_STATE_LISTEN) {
+    int known =
+        is_a(LOOP(loop, kernel), given.Kernel) && sock != Py_None && read_listener(sock, &told);
+    Py_DECREF(sock);
+    if (!known) {
         PyObject *at = PyLong_FromLongLong(time);
-        PyObject *depth =
-            at == NULL ? NULL : PyObject_CallMethodOneArg(loop, words.read_queue, at);
+        PyObject *depth = at == NULL ? NULL : PyObject_CallMethodOneArg(loop, words.read_queue, at);
         Py_XDECREF(at);
         Py_XDECREF(depth);
         return depth == NULL ? -1 : 0;
@@ -114,8 +99,8 @@ enter_select(PyObject *loop)
         return 0;
     }
     Nanoseconds time = now();
-    if (turn(loop, given.LOOP_IDLE, time, Py_None) < 0 || put_time(&LOOP(loop, away_since), 0) < 0 ||
-        read_queue(loop, time) < 0) {
+    if (turn(loop, given.LOOP_IDLE, time, Py_None) < 0 ||
+        put_time(&LOOP(loop, away_since), 0) < 0 || read_queue(loop, time) < 0) {
         return -1;
     }
     PyObject *depth = LOOP(loop, depth);

@@ -214,13 +214,19 @@ connect_to(PyObject *module, PyObject *args)
 static PyMethodDef methods[] = {
     {"connect", connect_to, METH_VARARGS, "Take the things of Python's, and the hooks' twins."},
     {"around", around, METH_VARARGS, "Return what calls a method, and its hooks round it."},
-    HOOKS(METHOD)
-    {NULL, NULL, 0, NULL},
+    HOOKS(METHOD){NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "_ordinary", "The ordinary case of the hooks.", -1, methods,
-    NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT,
+    "_ordinary",
+    "The ordinary case of the hooks.",
+    -1,
+    methods,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
 };
 
 #define INTERN(word)                                                                               \

@@ -105,10 +105,9 @@ note_read(PyObject *connection, PyObject *size, Nanoseconds began)
     }
     if (!is_set(size)) { /* the client's end: Python knows whether it came too early */
         PyObject *since = PyLong_FromLongLong(began);
-        PyObject *none =
-            since == NULL
-                ? NULL
-                : PyObject_CallFunctionObjArgs(given.received, connection, size, since, NULL);
+        PyObject *none = since == NULL ? NULL
+                                       : PyObject_CallFunctionObjArgs(given.received, connection,
+                                                                      size, since, NULL);
         Py_XDECREF(since);
         Py_XDECREF(none);
         return none == NULL ? -1 : 0;
@@ -175,10 +174,9 @@ static PyObject *
 put_before(PyObject *object, PyObject *word, PyObject *ours, PyObject *connection)
 {
     PyObject *theirs = PyObject_GetAttr(object, word);
-    PyObject *both =
-        theirs == NULL
-            ? NULL
-            : PyObject_CallFunctionObjArgs(given.partial, ours, connection, theirs, NULL);
+    PyObject *both = theirs == NULL ? NULL
+                                    : PyObject_CallFunctionObjArgs(given.partial, ours, connection,
+                                                                   theirs, NULL);
     Py_XDECREF(theirs);
     if (both != NULL && PyObject_SetAttr(object, word, both) < 0) {
         Py_CLEAR(both);
@@ -193,12 +191,11 @@ watch_both(PyObject *module, PyObject *connection, PyObject *raw, PyObject *wfil
     int done = -1;
     PyObject *reads = PyObject_GetAttr(module, words.watched_readinto);
     PyObject *writes = reads == NULL ? NULL : PyObject_GetAttr(module, words.watched_write);
-    PyObject *reader =
-        writes == NULL ? NULL : put_before(raw, words.readinto, reads, connection);
-    PyObject *writer =
-        reader == NULL ? NULL : put_before(wfile, words.write, writes, connection);
+    PyObject *reader = writes == NULL ? NULL : put_before(raw, words.readinto, reads, connection);
+    PyObject *writer = reader == NULL ? NULL : put_before(wfile, words.write, writes, connection);
     if (writer != NULL) {
-        done = put(&CONNECTION(connection, handled_by), PyTuple_Pack(4, raw, reader, wfile, writer));
+        done =
+            put(&CONNECTION(connection, handled_by), PyTuple_Pack(4, raw, reader, wfile, writer));
     }
     Py_XDECREF(reads);
     Py_XDECREF(writes);

@@ -1,0 +1,77 @@
+/* What the kernel is asked: kernel/reader.py has the same questions, and what its answers mean. */
+
+#include "ordinary.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#ifndef SO_COOKIE
+#define SO_COOKIE 57
+#endif
+
+/* Of struct tcp_info as much as is wanted: the kernel fills in so much. */
+#define UP_TO(field) (offsetof(struct tcp_info, field) + sizeof(__u32))
+
+/* All of what Linux 6.18 has to tell; the headers here may be older. */
+#define SIZE 280
+#define TCP_STATE_LISTEN 10
+
+/* The kernel's id of a connection, in hex, or None: as Kernel.cookie(). */
+PyObject *
+cookie(int descriptor)
+{
+    unsigned long long number;
+    socklen_t size = sizeof(number);
+    if (getsockopt(descriptor, SOL_SOCKET, SO_COOKIE, &number, &size) < 0) {
+        Py_RETURN_NONE;
+    }
+    char text[2 * sizeof(number) + 1]; /* PyUnicode_FromFormat() has no %llx before Python 3.12 */
+    snprintf(text, sizeof(text), "%llx", number);
+    return PyUnicode_FromString(text);
+}
+
+/* Read what is told of an accepted connection. Return its descriptor, or -1. */
+int
+read_accepted(PyObject *sock, struct tcp_info *told)
+{
+    int descriptor = PyObject_AsFileDescriptor(sock);
+    socklen_t size = UP_TO(tcpi_total_retrans);
+    if (descriptor < 0) {
+        PyErr_Clear(); /* it is closed already */
+    } else if (getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, told, &size) < 0 ||
+               size < UP_TO(tcpi_total_retrans)) {
+        descriptor = -1;
+    }
+    return descriptor;
+}
+
+/* Read what is told of a listener: tcpi_unacked is the depth of its queue and tcpi_sacked the limit
+ * (tcp_get_info()). Return whether it is one.
+ */
+int
+read_listener(PyObject *sock, struct tcp_info *told)
+{
+    int descriptor = PyObject_AsFileDescriptor(sock);
+    socklen_t size = UP_TO(tcpi_sacked);
+    if (descriptor < 0) {
+        PyErr_Clear(); /* it is closed already */
+        return 0;
+    }
+    return getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, told, &size) == 0 &&
+           size >= UP_TO(tcpi_sacked) && told->tcpi_state == TCP_STATE_LISTEN;
+}
+
+/* Kernel.ending: what the kernel has of a connection; NULL without an exception if too little. */
+PyObject *
+ending_of(PyObject *sock)
+{
+    char told[SIZE];
+    socklen_t size = SIZE;
+    int descriptor = PyObject_AsFileDescriptor(sock);
+    if (descriptor < 0 || getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, told, &size) < 0 ||
+        size < PyLong_AsLong(given.TELLING_SIZE)) {
+        PyErr_Clear();
+        return NULL;
+    }
+    return PyBytes_FromStringAndSize(told, size);
+}
