@@ -143,12 +143,13 @@ def make(kind: str, watch: str) -> Any:
 
 def used() -> dict[str, float]:
     """Return the seconds of CPU time of the process, its collected children, the serving thread."""
+    serving = threading.main_thread().ident
+    assert serving is not None
+    # First the part and then the whole: the thread may still be closing its last connection.
+    thread = time.clock_gettime(time.pthread_getcpuclockid(serving))
     own, children = (
         sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
-    serving = threading.main_thread().ident
-    assert serving is not None
-    thread = time.clock_gettime(time.pthread_getcpuclockid(serving))
     return {"own": own, "children": children, "serving": thread}
 
 
