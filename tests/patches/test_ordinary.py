@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from itertools import pairwise
-from time import monotonic, sleep
+from time import monotonic, monotonic_ns, sleep, time_ns
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ from werkzeug.serving import make_server
 from tcpwatch.core.marks import Accepted
 from tcpwatch.core.record import ConnectionRecord, RequestRecord
 from tcpwatch.hub import hub
-from tcpwatch.hub.connection import APP, Connection
+from tcpwatch.hub.connection import APP, WAITING, Connection
 from tcpwatch.patches import ordinary, twins
 from tcpwatch.settings import Settings
 from tcpwatch.testing import RecordingSink, recording
@@ -199,8 +199,10 @@ def test_what_is_missing_is_said() -> None:
         ordinary.connect({name: it for name, it in things.items() if name != "hub"}, twins._HOOKS)
     with pytest.raises(KeyError, match="service_began"):
         ordinary.connect(things, {})
-    with pytest.raises(AttributeError, match="accepted"):
+    with pytest.raises(TypeError, match="has more than slots"):
         ordinary.connect({**things, "Connection": Other}, twins._HOOKS)
+    with pytest.raises(AttributeError, match="accepted"):
+        ordinary.connect({**things, "Loop": Other}, twins._HOOKS)
     twins.connect()
 
 
@@ -318,3 +320,22 @@ def test_a_handle_of_other_tools_is_still_the_standard_one(
             exchange = served.first_byte(1)
             parsed(handler, True, None)
             assert exchange.refused
+
+
+@pytest.mark.parametrize(("ahead", "is_stepped"), [(0, False), (3600, True), (-3600, True)])
+def test_a_request_has_the_connections_time_unless_the_clock_was_stepped(
+    served: Connection, ahead: int, is_stepped: bool
+) -> None:
+    """Its time on the wall is the connection's plus what has gone by; after a step a new one."""
+    second = 1_000_000_000
+    twins.connect()
+    for read in of_both("watched_readinto"):
+        served.stage, served.accepted_ns = WAITING, monotonic_ns() - second
+        wall_ns = time_ns() - second + second // 100 + ahead * second
+        served.accepted = served.accepted._replace(wall_ns=wall_ns)
+        read(served, lambda buffer: 1, bytearray(1))
+        exchange = served.exchange
+        assert exchange is not None
+        expected = wall_ns + exchange.first_byte_ns - served.accepted_ns
+        assert (exchange.wall_ns == expected) is not is_stepped
+        assert abs(exchange.wall_ns - time_ns()) < second // 10

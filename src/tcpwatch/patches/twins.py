@@ -8,6 +8,7 @@ from collections.abc import Callable
 from email.message import Message
 from http.server import BaseHTTPRequestHandler
 from threading import get_ident
+from time import monotonic_ns, time_ns
 from types import BuiltinFunctionType
 from typing import Any, Final
 
@@ -90,9 +91,11 @@ def _things() -> dict[str, Any]:
 def connect() -> None:
     """Have the hooks in C used, unless the settings say no.
 
-    Nor where gevent has patched threads: in C a thread is the system's, and not a greenlet.
+    Nor where somebody has replaced what they read themselves: gevent its threads, which in C are
+    the system's and no greenlets; a test its clocks.
     """
-    if hub.settings.c_hooks and isinstance(get_ident, BuiltinFunctionType):
+    own = all(isinstance(read, BuiltinFunctionType) for read in (get_ident, monotonic_ns, time_ns))
+    if hub.settings.c_hooks and own:
         ordinary.connect(_things(), _HOOKS)
     else:
         ordinary.disconnect()

@@ -86,7 +86,7 @@ accepted_of(PyObject *facts)
 static PyObject *
 connection_of(PyObject *key, PyObject *loop, Nanoseconds time, PyObject *facts)
 {
-    PyObject *connection = copy_of(given.blank_connection);
+    PyObject *connection = blank_of(given.Connection, given.blank_connection);
     PyObject *at = PyLong_FromLongLong(time);
     if (connection == NULL || at == NULL) {
         goto failed;

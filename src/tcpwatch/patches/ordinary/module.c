@@ -40,16 +40,17 @@ of_this_thread(void)
     return is_a(found, given.Connection) ? Py_NewRef(found) : NULL;
 }
 
-/* Return another object with all slots of a blank one: what its class's __init__ has made of it. */
+/* Return a new object of a class, its slots filled with what __init__ has left in a blank one. */
 PyObject *
-copy_of(PyObject *blank)
+blank_of(PyObject *cls, PyObject *blank)
 {
-    PyTypeObject *cls = Py_TYPE(blank);
+    PyTypeObject *type = (PyTypeObject *)cls;
     Py_INCREF(blank);
-    PyObject *made = cls->tp_alloc(cls, 0);
+    PyObject *made = type->tp_alloc(type, 0);
     if (made != NULL) {
-        for (Py_ssize_t at = sizeof(PyObject); at < cls->tp_basicsize; at += sizeof(PyObject *)) {
-            AT(made, at) = Py_XNewRef(AT(blank, at));
+        PyObject **slot = (PyObject **)(made + 1);
+        for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(blank); at++) {
+            slot[at] = Py_NewRef(PyTuple_GET_ITEM(blank, at));
         }
     }
     Py_DECREF(blank);
@@ -144,16 +145,22 @@ take(PyObject *from, const char *name, PyObject **where)
     return 0;
 }
 
-/* Whether objects of a class are nothing but slots, so that copy_of() may copy them. */
+/* Replace an object by what it has in its slots, which must be all that it has. */
 static int
-is_slots_only(PyObject *cls)
+keep_slots(PyObject **where, PyObject *cls)
 {
     PyTypeObject *type = (PyTypeObject *)cls;
-    if (!PyType_Check(cls) || type->tp_dictoffset || type->tp_weaklistoffset) {
+    if (!PyType_Check(cls) || type->tp_dictoffset || type->tp_weaklistoffset ||
+        Py_TYPE(*where) != type) {
         PyErr_Format(PyExc_TypeError, "%R has more than slots", cls);
-        return 0;
+        return -1;
     }
-    return 1;
+    Py_ssize_t size = (type->tp_basicsize - sizeof(PyObject)) / sizeof(PyObject *);
+    PyObject *kept = PyTuple_New(size), **slot = (PyObject **)(*where + 1);
+    for (Py_ssize_t at = 0; kept != NULL && at < size; at++) {
+        PyTuple_SET_ITEM(kept, at, Py_NewRef(slot[at] == NULL ? Py_None : slot[at]));
+    }
+    return put(where, kept);
 }
 
 /* Find out where a class of ours keeps a slot. */
@@ -199,7 +206,8 @@ connect_to(PyObject *module, PyObject *args)
         return NULL;
     }
     GIVEN(TAKE)
-    if (!is_slots_only(given.Connection) || !is_slots_only(given.Exchange)) {
+    if (keep_slots(&given.blank_connection, given.Connection) < 0 ||
+        keep_slots(&given.blank_exchange, given.Exchange) < 0) {
         return NULL;
     }
     HOOKS(TAKE_HOOK)

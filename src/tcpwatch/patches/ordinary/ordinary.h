@@ -198,55 +198,34 @@ is_a(PyObject *object, PyObject *cls)
 typedef enum { RAW, WAITING, HEAD, APP, RESPONDING, CLOSING = 9 } Stage;
 
 /* module.c */
-PyObject *
-find(PyObject *table, PyObject *object, PyObject *cls);
-PyObject *
-of_this_thread(void);
-PyObject *
-thread_key(void);
-PyObject *
-copy_of(PyObject *blank);
-PyObject *
-value(PyObject *values, PyObject *word);
-int
-is_true(PyObject *values, PyObject *word);
-int
-is_forgiven(void);
-int
-is_forked(void);
-int
-mark(PyObject *connection, PyObject *kind, Nanoseconds time, PyObject *payload);
-int
-send_marks(PyObject *connection, PyObject *marks);
+PyObject *find(PyObject *table, PyObject *object, PyObject *cls);
+PyObject *of_this_thread(void);
+PyObject *thread_key(void);
+PyObject *blank_of(PyObject *cls, PyObject *blank);
+PyObject *value(PyObject *values, PyObject *word);
+int is_true(PyObject *values, PyObject *word);
+int is_forgiven(void);
+int is_forked(void);
+int mark(PyObject *connection, PyObject *kind, Nanoseconds time, PyObject *payload);
+int send_marks(PyObject *connection, PyObject *marks);
 
 /* kernel.c */
-PyObject *
-cookie(int descriptor);
-PyObject *
-ending_of(PyObject *sock);
-int
-read_accepted(PyObject *sock, struct tcp_info *told);
-int
-read_listener(PyObject *sock, struct tcp_info *told);
+PyObject *cookie(int descriptor);
+PyObject *ending_of(PyObject *sock);
+int read_accepted(PyObject *sock, struct tcp_info *told);
+int read_listener(PyObject *sock, struct tcp_info *told);
 
 /* loop.c */
-int
-turn(PyObject *loop, PyObject *state, Nanoseconds time, PyObject *connection);
-int
-read_queue(PyObject *loop, Nanoseconds time);
+int turn(PyObject *loop, PyObject *state, Nanoseconds time, PyObject *connection);
+int read_queue(PyObject *loop, Nanoseconds time);
 
 /* around.c */
-PyObject *
-around(PyObject *module, PyObject *args);
-int
-ready_around(void);
+PyObject *around(PyObject *module, PyObject *args);
+int ready_around(void);
 
 /* stream.c */
-int
-watch(PyObject *module, PyObject *connection, PyObject *handler);
-int
-unwatch(PyObject *connection);
-PyObject *
-first_byte(PyObject *connection, Nanoseconds time);
+int watch(PyObject *module, PyObject *connection, PyObject *handler);
+int unwatch(PyObject *connection);
+PyObject *first_byte(PyObject *connection, Nanoseconds time);
 
 #endif

@@ -9,7 +9,7 @@
 static PyObject *
 exchange_of(PyObject *sequence, PyObject *time, PyObject *wall)
 {
-    PyObject *exchange = copy_of(given.blank_exchange);
+    PyObject *exchange = blank_of(given.Exchange, given.blank_exchange);
     if (exchange != NULL) {
         put_other(&EXCHANGE(exchange, sequence), sequence);
         put_other(&EXCHANGE(exchange, first_byte_ns), time);
