@@ -30,19 +30,27 @@ cookie(int descriptor)
     return PyUnicode_FromString(text);
 }
 
+/* Read so much of a socket's TCP_INFO. Return its descriptor, or -1 if it is closed or the kernel
+ * has less to tell.
+ */
+static int
+read_info(PyObject *sock, struct tcp_info *told, socklen_t size)
+{
+    socklen_t filled = size;
+    int descriptor = PyObject_AsFileDescriptor(sock);
+    if (descriptor < 0) {
+        PyErr_Clear();
+        return -1;
+    }
+    int failed = getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, told, &filled) < 0;
+    return failed || filled < size ? -1 : descriptor;
+}
+
 /* Read what is told of an accepted connection. Return its descriptor, or -1. */
 int
 read_accepted(PyObject *sock, struct tcp_info *told)
 {
-    int descriptor = PyObject_AsFileDescriptor(sock);
-    socklen_t size = UP_TO(tcpi_total_retrans);
-    if (descriptor < 0) {
-        PyErr_Clear(); /* it is closed already */
-    } else if (getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, told, &size) < 0 ||
-               size < UP_TO(tcpi_total_retrans)) {
-        descriptor = -1;
-    }
-    return descriptor;
+    return read_info(sock, told, UP_TO(tcpi_total_retrans));
 }
 
 /* Read what is told of a listener: tcpi_unacked is the depth of its queue and tcpi_sacked the limit
@@ -51,14 +59,7 @@ read_accepted(PyObject *sock, struct tcp_info *told)
 int
 read_listener(PyObject *sock, struct tcp_info *told)
 {
-    int descriptor = PyObject_AsFileDescriptor(sock);
-    socklen_t size = UP_TO(tcpi_sacked);
-    if (descriptor < 0) {
-        PyErr_Clear(); /* it is closed already */
-        return 0;
-    }
-    return getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, told, &size) == 0 &&
-           size >= UP_TO(tcpi_sacked) && told->tcpi_state == TCP_STATE_LISTEN;
+    return read_info(sock, told, UP_TO(tcpi_sacked)) >= 0 && told->tcpi_state == TCP_STATE_LISTEN;
 }
 
 /* Kernel.ending: what the kernel has of a connection; NULL without an exception if too little. */
