@@ -3,7 +3,7 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$p && break; done)
 export PYTHONNOUSERSITE = 1
-C = $(wildcard src/tcpwatch/patches/ordinary/*.[ch])
+C = $(wildcard src/tcpwatch/*/*/*.[ch])
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test hard browser suites bench instructions stack stack-test dashboards check format clean python
@@ -67,7 +67,7 @@ setup: python ## make the local environment .venv
 
 clean: ## remove what the other verbs made
 	rm -rf .venv .venvs .suites .shots .stack dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	rm -f src/tcpwatch/patches/ordinary/*.so
+	rm -f src/tcpwatch/*/*/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 python:

@@ -1,4 +1,4 @@
-"""The hooks in C, as the package is installed: built where they can be, and left out where not.
+"""What is in C, as the package is installed: built where it can be, and left out where not.
 
 Without them tcpwatch does the same and costs more, so a missing compiler is told and no error.
 """
@@ -17,13 +17,12 @@ from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
-FOLDER = Path("src/tcpwatch/patches/ordinary")
-NAME = "_ordinary"
+PACKAGE = Path("src/tcpwatch")
 OPTIONS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror=implicit"]
 
 
 def can_be_built() -> bool:
-    """Say whether this is a Python that they are written for: CPython with a GIL, on Linux."""
+    """Say whether this is a Python that it is written for: CPython with a GIL, on Linux."""
     return (
         sys.platform == "linux"
         and sys.implementation.name == "cpython"
@@ -31,20 +30,26 @@ def can_be_built() -> bool:
     )
 
 
-def build(root: Path) -> Path:
-    """Compile the sources; return the module, which lies beside them.
+def folders(root: Path) -> list[Path]:
+    """Return the folders with sources in C; each becomes a module of its name."""
+    return sorted({source.parent for source in (root / PACKAGE).rglob("*.c")})
+
+
+def build(folder: Path) -> Path:
+    """Compile a folder's sources; return the module, which lies beside them.
 
     Raises BaseError or CCompilerError if there is no compiler, or it cannot do it.
     """
-    sources = sorted(map(str, (root / FOLDER).glob("*.c")))
-    extension = Extension(NAME, sources, extra_compile_args=OPTIONS)
-    with tempfile.TemporaryDirectory() as folder:
-        command = build_ext(Distribution({"name": NAME, "ext_modules": [extension]}))
-        command.build_lib, command.build_temp = folder, folder
+    name = f"_{folder.name}"
+    sources = sorted(map(str, folder.glob("*.c")))
+    extension = Extension(name, sources, extra_compile_args=OPTIONS)
+    with tempfile.TemporaryDirectory() as scratch:
+        command = build_ext(Distribution({"name": name, "ext_modules": [extension]}))
+        command.build_lib, command.build_temp = scratch, scratch
         command.ensure_finalized()
         command.run()
-        made = Path(command.get_ext_fullpath(NAME))
-        built = root / FOLDER / made.name
+        made = Path(command.get_ext_fullpath(name))
+        built = folder / made.name
         fresh = built.with_suffix(f".{os.getpid()}")
         fresh.write_bytes(made.read_bytes())
         fresh.replace(built)  # a process that has the old one loaded keeps it
@@ -55,17 +60,17 @@ class Hook(BuildHookInterface[Any]):
     """What hatchling calls."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build the module, and have it in the wheel."""
+        """Build the modules, and have them in the wheel."""
         if self.target_name != "wheel" or not can_be_built():
             return
         try:
-            built = build(Path(self.root))
+            built = [build(folder) for folder in folders(Path(self.root))]
         except (BaseError, CCompilerError, OSError) as error:
             self.app.display_warning(
-                f"tcpwatch's hooks are not built in C ({error}), and cost several times as much "
-                "in Python; install a C compiler and Python's headers, then install it again"
+                f"tcpwatch's hooks and messages are not built in C ({error}), and cost several "
+                "times as much in Python; install a C compiler and Python's headers, then tcpwatch"
             )
             return
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
-        build_data["artifacts"].append(str(built.relative_to(self.root)))
+        build_data["artifacts"] += [str(module.relative_to(self.root)) for module in built]

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 10)
 MAKE = ("pyproject.toml", "hatch_build.py")
-COMPILED = "src/tcpwatch/patches/ordinary/*.[ch]"
+COMPILED = "src/tcpwatch/*/*/*.[ch]"
 EXECUTABLE = re.compile(r"python3?(\.\d+)?$")
 PROBE = """\
 import json, platform, sys

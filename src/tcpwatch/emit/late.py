@@ -20,6 +20,7 @@ from tcpwatch import names
 from tcpwatch.emit import encoding
 from tcpwatch.emit.contexts import SAMPLED, State, span_context
 from tcpwatch.emit.groups import Grouped
+from tcpwatch.emit.packing import Pack, pack
 from tcpwatch.emit.version import VERSION
 
 OURS_AT_MOST: Final = 100
@@ -77,7 +78,7 @@ class FinishedSpan(NamedTuple):
 class Home:
     """What all spans of ours share in a provider: resource, limits and scope."""
 
-    def __init__(self, resource: Resource, limits: SpanLimits) -> None:
+    def __init__(self, resource: Resource, limits: SpanLimits, pack: Pack | None = pack) -> None:
         self.resource, self.limits = resource, limits
         self._scope = InstrumentationScope(names.SCOPE, VERSION, names.SCHEMA_URL)
         self._envelope: encoding.Envelope | None = None
@@ -89,7 +90,8 @@ class Home:
         self._most = most if most is not None and most < OURS_AT_MOST else None
         self._has_link_limit = links is not None and links < 8
         self._has_value_limit = lengths is not None
-        self._has_limits = self._has_value_limit or self._has_link_limit or self._most is not None
+        self.has_limits = self._has_value_limit or self._has_link_limit or self._most is not None
+        self._pack = None if self.has_limits else pack
 
     @property
     def envelope(self) -> encoding.Envelope:
@@ -104,7 +106,7 @@ class Home:
 
     def limits_anything(self, span: FinishedSpan) -> bool:
         """Say whether anything of a span may be more than the provider's limits."""
-        return self._has_limits and (
+        return (
             self._has_value_limit
             or (self._most is not None and len(span.attributes) > self._most)
             or bool(span.links and self._has_link_limit)
@@ -138,6 +140,13 @@ class Home:
 
     def encoded(self, span: FinishedSpan) -> bytes | None:
         """Return a finished span as its exporter will send it; None if it is none of our cases."""
+        if self._pack is not None:
+            packed = self._pack(span)
+            if packed is not None:
+                return packed
+        return self._encoded(span)
+
+    def _encoded(self, span: FinishedSpan) -> bytes | None:
         found: Mapping[str, Any] = span.attributes
         links: Sequence[tuple[int, int]] = span.links
         dropped = None
@@ -187,8 +196,8 @@ class LateSpan(ReadableSpan):
         message whose attributes or links were too many nobody could tell how many they were.
         """
         self.home = home
-        self.encoded = home.encoded(finished) if encode else None
-        if not alone or self.encoded is None or home.limits_anything(finished):
+        encoded = self.encoded = home.encoded(finished) if encode else None
+        if not alone or encoded is None or (home.has_limits and home.limits_anything(finished)):
             self.finished = finished
 
     def __getattr__(self, name: str) -> Any:

@@ -28,6 +28,7 @@ from tcpwatch import names
 from tcpwatch.emit import prepared
 from tcpwatch.emit.contexts import RANDOM, with_span
 from tcpwatch.emit.late import FinishedSpan, Home, LateSpan
+from tcpwatch.emit.packing import pack
 from tcpwatch.emit.sampling import Foreseen
 from tcpwatch.emit.version import VERSION
 
@@ -71,8 +72,9 @@ class _ScriptedIds(IdGenerator):
 class Tracing:
     """Our tracer of a provider, with its sampler and ids within reach."""
 
-    def __init__(self, provider: trace.TracerProvider) -> None:
-        self.provider = provider
+    def __init__(self, provider: trace.TracerProvider, packs: bool = True) -> None:
+        """Get it; its spans' messages are packed in C, where that was built and if it `packs`."""
+        self.provider, self._packs = provider, packs
         self.tracer = provider.get_tracer(names.SCOPE, VERSION, names.SCHEMA_URL)
         self.script = _Script()
         self.sdk: Tracer | None = self.tracer if isinstance(self.tracer, Tracer) else None
@@ -91,12 +93,15 @@ class Tracing:
             given = ids.inner if isinstance(ids, _ScriptedIds) else ids
             # The SDK's own does just this.
             self._random_ids = type(given) is RandomIdGenerator
+            self._home = self._home_of(self.sdk)
         self.foreign: dict[int, trace.Span] = {}
         """With a foreign provider: the open connection spans by connection key."""
-        self._home: Home | None = None
         self._looked_at: tuple[Any, ...] | None = None
         self._straight = self._encodes = False
         self._queue: Callable[[LateSpan], None] | None = None
+
+    def _home_of(self, tracer: Tracer) -> Home:
+        return Home(tracer.resource, tracer._span_limits, pack if self._packs else None)
 
     def allocate(self) -> tuple[int, int]:
         """Return a new trace id and span id."""
@@ -135,9 +140,12 @@ class Tracing:
         return self._straight and self.sdk is not None and self.sdk._is_enabled()
 
     def _look(self) -> None:
-        """Look at the processors, if they are not those of the last look."""
-        assert self.sdk is not None
-        processors = getattr(self.sdk.span_processor, "_span_processors", None)
+        """Look at the processors and at the resource, if they are not those of the last look."""
+        tracer = self.sdk
+        assert tracer is not None
+        if self._home.resource is not tracer.resource:  # a fork may change it
+            self._home = self._home_of(tracer)
+        processors = getattr(tracer.span_processor, "_span_processors", None)
         if processors is self._looked_at:
             return
         self._straight = processors is not None and not any(map(_wants_live_spans, processors))
@@ -165,24 +173,24 @@ class Tracing:
             self.foreign[key] = span
         return span
 
-    def emit(self, span: FinishedSpan) -> None:
-        """Hand a finished span to the processors."""
+    def emit(self, *spans: FinishedSpan) -> None:
+        """Hand finished spans to the processors."""
         if self.sdk is None:
-            self._start(span).end(span.times[1])
+            for span in spans:
+                self._start(span).end(span.times[1])
             return
         self._look()
-        if self._straight:
-            home, tracer = self._home, self.sdk
-            if home is None or home.resource is not tracer.resource:
-                home = self._home = Home(tracer.resource, tracer._span_limits)
-            queue = self._queue
-            late = LateSpan(span, home, self._encodes, queue is not None)
+        if not self._straight:
+            for span in spans:
+                self._scripted(span)
+            return
+        home, encodes, queue = self._home, self._encodes, self._queue
+        for span in spans:
+            late = LateSpan(span, home, encodes, queue is not None)
             if queue is not None and late.encoded is not None:
                 queue(late)
             else:
-                tracer.span_processor.on_end(late)
-        else:
-            self._scripted(span)
+                self.sdk.span_processor.on_end(late)
 
     def pass_on(self, span: ReadableSpan) -> None:
         """Hand on a span that ended in another process, as one of this process's resource."""
