@@ -18,7 +18,8 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
 PACKAGE = Path("src/tcpwatch")
-OPTIONS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror=implicit"]
+OPTIONS = ["-std=c11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+OPTIONS += ["-Werror=implicit"]
 
 
 def can_be_built() -> bool:

@@ -16,7 +16,7 @@ from email.message import Message
 from typing import Any
 
 from tcpwatch import names, patches
-from tcpwatch.core.course import Leg
+from tcpwatch.core.course import Leg, intervals_of
 from tcpwatch.core.marks import Closing, Ending
 from tcpwatch.core.record import ConnectionRecord, Interval, RequestRecord
 from tcpwatch.core.timeline import Timeline
@@ -80,7 +80,7 @@ class RecordingSink:
     def take(self, loop: Loop, connection: Timeline, leg: Leg, blocker: Blocker | None) -> bool:
         """Keep what has ended; nothing is exported."""
         self.accepts += leg.first
-        self.phases += leg.intervals()
+        self.phases += intervals_of([leg], 0)
         self.requests += connection.requests
         if connection.outcome is not None:
             self.connections.append(connection.record())

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from tcpwatch import names
 from tcpwatch.core import kinds
+from tcpwatch.core.compiled import connect, quick
 from tcpwatch.core.marks import MARK
 from tcpwatch.core.record import Interval
 from tcpwatch.core.transitions import BEFORE_TLS, NOTES, OVER, TRANSITIONS
@@ -149,22 +150,29 @@ class Leg(NamedTuple):
     requests: int
     first: bool
 
-    def add_spent(self, sequence: int, phases: frozenset[str], found: dict[str, int]) -> None:
-        """Add nanoseconds by phase, of these phases, at the n-th request (0: before any)."""
-        times = self.times
-        for phase, start, end, _ in self.course.of_request(sequence - self.requests, phases):
+
+@quick
+def add_spent(
+    legs: Iterable[Leg], sequence: int, phases: frozenset[str], found: dict[str, int]
+) -> None:
+    """Add the nanoseconds that legs spent in these phases at the n-th request (0: before any)."""
+    for course, times, requests, _ in legs:
+        for phase, start, end, _ in course.of_request(sequence - requests, phases):
             found[phase] = found.get(phase, 0) + times[end] - times[start]
 
-    def intervals(self, shortest_ns: int = 0) -> list[Interval]:
-        """Return the phases that have ended and took so long."""
-        times, before = self.times, self.requests
-        return [
-            Interval(phase, times[start], times[end], 0 if request is None else before + request)
-            for phase, start, end, request in self.course.steps
-            if times[end] - times[start] >= shortest_ns
-        ]
+
+@quick
+def intervals_of(legs: Iterable[Leg], shortest_ns: int) -> list[Interval]:
+    """Return the phases of legs that have ended and took so long."""
+    return [
+        Interval(phase, times[start], times[end], 0 if request is None else before + request)
+        for course, times, before, _ in legs
+        for phase, start, end, request in course.steps
+        if times[end] - times[start] >= shortest_ns
+    ]
 
 
+@quick
 def add_up(legs: Iterable[Leg], found: dict[str, int]) -> None:
     """Add the nanoseconds of the legs' phases to those `found` before.
 
@@ -181,15 +189,18 @@ def add_up(legs: Iterable[Leg], found: dict[str, int]) -> None:
 _course_of_leg: Final[Callable[[Leg], Course]] = itemgetter(0)
 _times_of_leg: Final[Callable[[Leg], Sequence[int]]] = itemgetter(1)
 
-_courses: dict[tuple[str, str, tuple[int, ...]], Course] = {}
+courses: dict[tuple[str, str, tuple[int, ...]], Course] = {}
 
 
 def course_of(phase: str, before_tls: str, marks: tuple[int, ...]) -> Course:
     """Return the course of marks of these kinds that begin in `phase`."""
     key = (phase, before_tls, marks)
-    course = _courses.get(key)
+    course = courses.get(key)
     if course is None:
-        if len(_courses) >= MOST_COURSES:
-            _courses.clear()
-        course = _courses[key] = Course(phase, before_tls, marks)
+        if len(courses) >= MOST_COURSES:
+            courses.clear()
+        course = courses[key] = Course(phase, before_tls, marks)
     return course
+
+
+connect("course", {"Course": Course, "Interval": Interval, "Leg": Leg})

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from tcpwatch import names
 from tcpwatch.core import kinds
-from tcpwatch.core.course import Leg, Said, add_up, course_of
+from tcpwatch.core.course import Leg, Said, add_spent, add_up, course_of, intervals_of
 from tcpwatch.core.marks import MARK, Accepted, Closing, Ending, Exchanged, Freezes, Marks, Tls
 from tcpwatch.core.outcome import Signs, is_ordinary, outcome_of
 from tcpwatch.core.record import (
@@ -31,7 +31,7 @@ from tcpwatch.core.record import (
 )
 from tcpwatch.core.transitions import OVER
 
-_MOST_INTERVALS: Final = 2 * INTERVALS_KEPT
+MOST_INTERVALS: Final = 2 * INTERVALS_KEPT
 """Forgetting is cheaper for many than one by one."""
 
 _END: Final = tuple(map(Closing._fields.index, ("state", "bytes_received")))
@@ -126,17 +126,17 @@ class Timeline:
             self.since_ns, self.last_ns = times[course.since], times[last]
             self._legs.append(leg)
             self._intervals += len(course.steps)
-            if self._intervals >= _MOST_INTERVALS:
+            if self._intervals >= MOST_INTERVALS:
                 self._forget()
         if course.anomalies:
             self.anomalies += course.anomalies
         for said in course.said:
             if marks[said[1]] is not None:
-                _NOTES[said[0]](self, leg, said, marks)
+                NOTES[said[0]](self, leg, said, marks)
         if self._exchange is not None:
             self._exchange.append(leg)
         if course.phase == OVER and last:
-            self._conclude(course.speaks_http)
+            self.conclude(course.speaks_http)
         elif course.speaks_http:
             self.signs.speaks_http = True
         return leg
@@ -225,13 +225,17 @@ class Timeline:
         if flags:
             self.requests_exported = True
         if refused:
-            self.signs.bad_request = True
-            self.signs.refused_status = status
+            self.refused(status)
         elif status is not None and status >= 500:
             self.server_errors += 1
         self.requests.append(
             _make(RequestRecord, (sequence, start, end, wall, legs, exchanged)),
         )
+
+    def refused(self, status: int | None) -> None:
+        """Note that a request was none that could be answered."""
+        self.signs.bad_request = True
+        self.signs.refused_status = status
 
     def _read_failed(self, leg: Leg, said: Said, marks: Marks) -> None:
         self.signs.read_error = marks[said.payload]
@@ -255,7 +259,8 @@ class Timeline:
 
     # -- the end ----------------------------------------------------------------------------------
 
-    def _conclude(self, speaks_http: bool) -> None:
+    def conclude(self, speaks_http: bool) -> None:
+        """Say how it ended; `speaks_http` if its last marks say that it is HTTP."""
         accepted, ending, signs = self.accepted, self.ending, self._signs
         assert accepted is not None  # what is over has begun
         at_accept = accepted.state
@@ -276,11 +281,8 @@ class Timeline:
         """
         found: dict[str, int] = {}
         if request.sequence == 1:
-            for leg in self._legs:
-                if not leg.requests:
-                    leg.add_spent(0, BEFORE_REQUESTS, found)
-        for leg in request.legs:
-            leg.add_spent(request.sequence, UNTIL_LAST_BYTE, found)
+            add_spent([leg for leg in self._legs if not leg.requests], 0, BEFORE_REQUESTS, found)
+        add_spent(request.legs, request.sequence, UNTIL_LAST_BYTE, found)
         return found
 
     def _closing(self) -> Closing:
@@ -295,7 +297,7 @@ class Timeline:
             raise ValueError(f"connection {self.key} is in phase {self.phase}, not over")
         more = max(self._intervals - INTERVALS_KEPT, 0)
         at_once = 0 if more else shortest_ns
-        intervals = [interval for leg in self._legs for interval in leg.intervals(at_once)]
+        intervals = intervals_of(self._legs, at_once)
         if more:
             intervals = [
                 each for each in intervals[more:] if each.end_ns - each.start_ns >= shortest_ns
@@ -329,7 +331,7 @@ class Timeline:
 
 _verdict: Final = itemgetter(*map(Exchanged._fields.index, ("flags", "refused", "status")))
 
-_NOTES: Final[dict[int, Callable[[Timeline, Leg, Said, Marks], None]]] = {
+NOTES: Final[dict[int, Callable[[Timeline, Leg, Said, Marks], None]]] = {
     kinds.TLS_ENDED: Timeline._tls_ended,
     kinds.REJECTED: Timeline._rejected,
     kinds.HANDLER_BEGAN: Timeline._handler_began,

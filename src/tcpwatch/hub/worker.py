@@ -15,6 +15,7 @@ from tcpwatch import names
 from tcpwatch.core import kinds
 from tcpwatch.core.blame import Activity, blame
 from tcpwatch.core.course import Leg
+from tcpwatch.core.feeding import begun, feed
 from tcpwatch.core.marks import Accepted, Marks
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.guard import guard
@@ -167,8 +168,8 @@ class Worker:
             if not marks or marks[0] != kinds.ACCEPTED:
                 self.dropped["unknown_connection"] += 1
                 return
-            timeline = Timeline(key, read_end, read_closing)
-        leg = timeline.feed(marks)
+            timeline = begun(key, read_end, read_closing)
+        leg = feed(timeline, marks)
         accepted = timeline.accepted
         assert accepted is not None  # it is what every timeline's first mark says
         loop = self._loop

@@ -2,8 +2,6 @@
 
 #include "ordinary.h"
 
-#include <structmember.h>
-
 struct slots slots;
 struct given given;
 struct twins twins;
@@ -38,23 +36,6 @@ of_this_thread(void)
     Py_XDECREF(here);
     PyErr_Clear();
     return is_a(found, given.Connection) ? Py_NewRef(found) : NULL;
-}
-
-/* Return a new object of a class, its slots filled with what __init__ has left in a blank one. */
-PyObject *
-blank_of(PyObject *cls, PyObject *blank)
-{
-    PyTypeObject *type = (PyTypeObject *)cls;
-    Py_INCREF(blank);
-    PyObject *made = type->tp_alloc(type, 0);
-    if (made != NULL) {
-        PyObject **slot = (PyObject **)(made + 1);
-        for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(blank); at++) {
-            slot[at] = Py_NewRef(PyTuple_GET_ITEM(blank, at));
-        }
-    }
-    Py_DECREF(blank);
-    return made;
 }
 
 /* Return an attribute of an object by its __dict__, a borrowed reference; NULL if it has none. */
@@ -132,55 +113,6 @@ send_marks(PyObject *connection, PyObject *marks)
 }
 
 /* -- the module -------------------------------------------------------------------------------- */
-
-static int
-take(PyObject *from, const char *name, PyObject **where)
-{
-    PyObject *found = PyDict_GetItemString(from, name);
-    if (found == NULL) {
-        PyErr_Format(PyExc_KeyError, "connect() was not given %s", name);
-        return -1;
-    }
-    put_other(where, found);
-    return 0;
-}
-
-/* Replace an object by what it has in its slots, which must be all that it has. */
-static int
-keep_slots(PyObject **where, PyObject *cls)
-{
-    PyTypeObject *type = (PyTypeObject *)cls;
-    if (!PyType_Check(cls) || type->tp_dictoffset || type->tp_weaklistoffset ||
-        Py_TYPE(*where) != type) {
-        PyErr_Format(PyExc_TypeError, "%R has more than slots", cls);
-        return -1;
-    }
-    Py_ssize_t size = (type->tp_basicsize - sizeof(PyObject)) / sizeof(PyObject *);
-    PyObject *kept = PyTuple_New(size), **slot = (PyObject **)(*where + 1);
-    for (Py_ssize_t at = 0; kept != NULL && at < size; at++) {
-        PyTuple_SET_ITEM(kept, at, Py_NewRef(slot[at] == NULL ? Py_None : slot[at]));
-    }
-    return put(where, kept);
-}
-
-/* Find out where a class of ours keeps a slot. */
-static int
-locate(PyObject *cls, const char *name, Py_ssize_t *offset)
-{
-    PyObject *found = PyObject_GetAttrString(cls, name);
-    if (found == NULL) {
-        return -1;
-    }
-    int is_slot = Py_TYPE(found) == &PyMemberDescr_Type &&
-                  ((PyMemberDescrObject *)found)->d_member->type == T_OBJECT_EX;
-    if (is_slot) {
-        *offset = ((PyMemberDescrObject *)found)->d_member->offset;
-    } else {
-        PyErr_Format(PyExc_TypeError, "%R.%s is no slot", cls, name);
-    }
-    Py_DECREF(found);
-    return is_slot ? 0 : -1;
-}
 
 #define TAKE(name)                                                                                 \
     if (take(things, #name, &given.name) < 0) {                                                    \

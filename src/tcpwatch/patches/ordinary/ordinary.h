@@ -8,8 +8,7 @@
 #ifndef TCPWATCH_ORDINARY_H
 #define TCPWATCH_ORDINARY_H
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "../../core/compiled/slots.h"
 
 #include <linux/tcp.h>
 #include <stddef.h>
@@ -17,9 +16,6 @@
 
 #ifndef __linux__
 #error "Marks are times of Linux's CLOCK_MONOTONIC, and connections are asked for Linux's TCP_INFO."
-#endif
-#ifdef Py_GIL_DISABLED
-#error "Slots are written without a lock: the GIL is the lock."
 #endif
 
 /* -- the slots of our objects ------------------------------------------------------------------ */
@@ -60,7 +56,6 @@ extern struct slots {
     } loop;
 } slots;
 
-#define AT(object, offset) (*(PyObject **)((char *)(object) + (offset)))
 #define CONNECTION(object, name) AT(object, slots.connection.name)
 #define EXCHANGE(object, name) AT(object, slots.exchange.name)
 #define LOOP(object, name) AT(object, slots.loop.name)
@@ -147,30 +142,10 @@ wall_clock(void)
     return time.tv_sec * 1000000000LL + time.tv_nsec;
 }
 
-/* Put a value, of which the reference is taken over, into a slot. -1 if it is NULL. */
-static inline int
-put(PyObject **slot, PyObject *value)
-{
-    if (value == NULL) {
-        return -1;
-    }
-    PyObject *old = *slot;
-    *slot = value;
-    Py_XDECREF(old);
-    return 0;
-}
-
 static inline int
 put_time(PyObject **slot, Nanoseconds time)
 {
     return put(slot, PyLong_FromLongLong(time));
-}
-
-static inline void
-put_other(PyObject **slot, PyObject *value)
-{
-    Py_INCREF(value);
-    put(slot, value);
 }
 
 /* The number in a slot; -1 and an exception if it holds none. */
@@ -187,12 +162,6 @@ is_set(PyObject *number)
     return number != NULL && PyObject_IsTrue(number) == 1;
 }
 
-static inline int
-is_a(PyObject *object, PyObject *cls)
-{
-    return object != NULL && Py_TYPE(object) == (PyTypeObject *)cls;
-}
-
 /* -- what the rooms offer each other ----------------------------------------------------------- */
 
 typedef enum { RAW, WAITING, HEAD, APP, RESPONDING, CLOSING = 9 } Stage;
@@ -201,7 +170,6 @@ typedef enum { RAW, WAITING, HEAD, APP, RESPONDING, CLOSING = 9 } Stage;
 PyObject *find(PyObject *table, PyObject *object, PyObject *cls);
 PyObject *of_this_thread(void);
 PyObject *thread_key(void);
-PyObject *blank_of(PyObject *cls, PyObject *blank);
 PyObject *value(PyObject *values, PyObject *word);
 int is_true(PyObject *values, PyObject *word);
 int is_forgiven(void);

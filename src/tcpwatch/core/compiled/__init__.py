@@ -1,0 +1,47 @@
+"""The core's most travelled ways, in C, where it could be built.
+
+A worker feeds each connection to a timeline and adds its legs up, between two requests that want
+the interpreter. Each function in C is the twin of one in Python, which says what is right, and
+leaves to that one what it does not know: marks out of order, TLS, requests in several legs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Final, TypeVar
+
+Called = TypeVar("Called", bound=Callable[..., Any])
+
+
+def _built() -> Any:
+    try:
+        return import_module(f"{__name__}._compiled")
+    except ImportError:
+        return None
+
+
+_compiled: Final = _built()
+
+in_python: Final[dict[str, Callable[..., Any]]] = {}
+"""What has a twin in C, by its name; empty if nothing is built."""
+
+
+def quick(function: Called) -> Called:
+    """Return the twin of a function, if there is one: a decorator."""
+    if _compiled is None:
+        return function
+    name = function.__name__
+    in_python[name] = function
+    _compiled.leave(name, function)
+    twin: Called = getattr(_compiled, name)
+    return twin
+
+
+def connect(room: str, things: dict[str, Any]) -> None:
+    """Give C the classes, tables and functions that it needs of a room (`course`, `timeline`).
+
+    Raises KeyError if one is missing, and TypeError if a class has no slot where it reads.
+    """
+    if _compiled is not None:
+        getattr(_compiled, f"connect_{room}")(things)

@@ -1,0 +1,93 @@
+/* The module: what Python gives it. */
+
+#include "compiled.h"
+
+struct slots slots;
+struct given given;
+struct numbers numbers;
+struct in_python in_python;
+
+static int
+take_number(PyObject *from, const char *name, long *where)
+{
+    PyObject *found = NULL;
+    if (take(from, name, &found) < 0) {
+        return -1;
+    }
+    *where = PyLong_AsLong(found);
+    Py_DECREF(found);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+#define TAKE(name)                                                                                 \
+    if (take(things, #name, &given.name) < 0) {                                                    \
+        return NULL;                                                                               \
+    }
+#define TAKE_NUMBER(name)                                                                          \
+    if (take_number(things, #name, &numbers.name) < 0) {                                           \
+        return NULL;                                                                               \
+    }
+#define LOCATE_IN(cls, part, name)                                                                 \
+    if (locate(given.cls, #name, &slots.part.name) < 0) {                                          \
+        return NULL;                                                                               \
+    }
+#define OF_COURSE(name) LOCATE_IN(Course, course, name)
+#define OF_TIMELINE(name) LOCATE_IN(Timeline, timeline, name)
+
+static PyObject *
+connect_course(PyObject *module, PyObject *things)
+{
+    OF_COURSES(TAKE)
+    COURSE_SLOTS(OF_COURSE)
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+connect_timeline(PyObject *module, PyObject *things)
+{
+    OF_TIMELINES(TAKE)
+    NUMBERS(TAKE_NUMBER)
+    TIMELINE_SLOTS(OF_TIMELINE)
+    if (keep_slots(&given.blank_timeline, given.Timeline) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+#define IS_CALLED(twin)                                                                            \
+    if (strcmp(name, #twin) == 0) {                                                                \
+        put_other(&in_python.twin, function);                                                      \
+        Py_RETURN_NONE;                                                                            \
+    }
+
+static PyObject *
+leave(PyObject *module, PyObject *args)
+{
+    const char *name;
+    PyObject *function;
+    if (!PyArg_ParseTuple(args, "sO:leave", &name, &function)) {
+        return NULL;
+    }
+    TWINS(IS_CALLED)
+    return PyErr_Format(PyExc_KeyError, "%s has no twin", name);
+}
+
+#define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL},
+
+static PyMethodDef methods[] = {
+    {"connect_course", connect_course, METH_O, "Take what course.py has to give."},
+    {"connect_timeline", connect_timeline, METH_O, "Take what timeline.py has to give."},
+    {"leave", leave, METH_VARARGS, "Take the function to which another of its name leaves things."},
+    TWINS(METHOD){NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "_compiled", .m_doc = "The core in C.",
+    .m_size = -1,          .m_methods = methods,
+};
+
+PyMODINIT_FUNC
+PyInit__compiled(void)
+{
+    return PyModule_Create(&definition);
+}
