@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.trace import SpanKind
 
+from tcpwatch.emit.compiled import Pack, pack
 from tcpwatch.emit.groups import Grouped, fresh
 from tcpwatch.emit.late import FinishedSpan, Home
-from tcpwatch.emit.packing import Pack, pack
 from tests.emit.test_encoding import INT64, PLAIN, RESOURCE, SPANS, TEXT
 
 pytestmark = pytest.mark.skipif(

@@ -32,10 +32,10 @@ def span_context(
     return SpanContext(trace_id, span_id, is_remote, known, state)
 
 
-_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
+KEY_OF_SPAN: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
 """Under which a context has its span."""
 
 
 def with_span(span: trace.Span, context: Context) -> Context:
     """Return `context` with this span, as `trace.set_span_in_context` does."""
-    return Context({**context, _KEY: span}) if context else Context({_KEY: span})
+    return Context({**context, KEY_OF_SPAN: span}) if context else Context({KEY_OF_SPAN: span})

@@ -18,9 +18,9 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from tcpwatch import names
 from tcpwatch.emit import encoding
+from tcpwatch.emit.compiled import Pack, pack
 from tcpwatch.emit.contexts import SAMPLED, State, span_context
 from tcpwatch.emit.groups import Grouped
-from tcpwatch.emit.packing import Pack, pack
 from tcpwatch.emit.version import VERSION
 
 OURS_AT_MOST: Final = 100

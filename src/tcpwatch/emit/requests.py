@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import re
 from collections.abc import Iterator, Mapping
 from email.message import Message
+from functools import partial
 from operator import itemgetter
 from typing import Any, Final
 
@@ -20,13 +22,17 @@ from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import StatusCode
 
 from tcpwatch import names
+from tcpwatch.core import kinds
+from tcpwatch.core.marks import Accepted
 from tcpwatch.emit import attributes as words
-from tcpwatch.emit.contexts import SAMPLED, with_span
-from tcpwatch.emit.current import Carried, RequestSpan, Started
+from tcpwatch.emit.compiled import began, connect
+from tcpwatch.emit.contexts import KEY_OF_SPAN, SAMPLED, with_span
+from tcpwatch.emit.current import Carried, Ids, RequestSpan, Started
 from tcpwatch.emit.peers import Peers
 from tcpwatch.emit.starting import Current, Starter
 from tcpwatch.emit.tracing import Tracing
-from tcpwatch.hub.connection import Connection, Exchange
+from tcpwatch.hub import hub
+from tcpwatch.hub.connection import APP, Connection, Exchange
 from tcpwatch.settings import Settings
 
 logger = logging.getLogger("tcpwatch")
@@ -67,11 +73,19 @@ class RequestSpans:
         self._starter = Starter(tracing, settings)
         patterns = [*settings.excluded_urls, *_patterns(_EXCLUDED_URLS)]
         self._excluded = re.compile("|".join(patterns)) if patterns else None
+        bound = tracing.root_bound
+        usual = settings.c_hooks and not patterns and bound is not None
+        self.usual = (tracing, peers, self._starter, bound) if usual else None
+        """What C needs where most spans start the same way."""
         self._propagator: Any = None
         self._fields: frozenset[str] = frozenset()
 
     def begin(self, connection: Connection, exchange: Exchange, head: Message, app: Any) -> None:
         """Start the span of a request whose head was read, and make it current."""
+        if began is None or not began(self, connection, exchange, head, app):
+            self._begin(connection, exchange, head, app)
+
+    def _begin(self, connection: Connection, exchange: Exchange, head: Message, app: Any) -> None:
         if self._excluded is not None and self._excluded.search(exchange.target or ""):
             exchange.excluded = True
             return
@@ -92,7 +106,7 @@ class RequestSpans:
         span = self._start(connection, exchange, context, parent)
         current = span.span if isinstance(span, Started) else span
         token = context_api.attach(with_span(current, context))
-        exchange.release = lambda: context_api.detach(token)
+        exchange.release = partial(context_api.detach, token)
 
     def _start(
         self,
@@ -204,3 +218,26 @@ def _patterns(variable: str) -> Iterator[str]:
         else:
             if word:
                 yield word
+
+
+connect(
+    {
+        "Carried": Carried,
+        "Connection": Connection,
+        "Context": context_api.Context,
+        "Exchange": Exchange,
+        "Ids": Ids,
+        "RequestSpan": RequestSpan,
+        "partial": partial,
+        "current_context": getattr(context_api._RUNTIME_CONTEXT, "_current_context", None),
+        "detach": context_api.detach,
+        "getrandbits": random.getrandbits,
+        "post_values": vars(hub.post),
+        "propagate_values": vars(propagate),
+        "key_of_span": KEY_OF_SPAN,
+        "APP": APP,
+        "SAMPLED_MARK": kinds.SAMPLED,
+        "TRACE_ID": Accepted._fields.index("trace_id"),
+        "SPAN_ID": Accepted._fields.index("span_id"),
+    }
+)

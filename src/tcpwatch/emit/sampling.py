@@ -38,6 +38,10 @@ class Foreseen:
     def __init__(self, sampler: Sampler) -> None:
         self._bounds = [_bound(sampler, parent) for parent in range(_KINDS)]
 
+    def bound(self, parent: int) -> int | None:
+        """Return below which number the low half of a sampled trace id is; None if unknown."""
+        return self._bounds[parent]
+
     def says(self, parent: int, trace_id: int) -> bool | None:
         """Say whether a span is sampled; None if the sampler has to be asked."""
         bound = self._bounds[parent]

@@ -26,10 +26,10 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceState
 
 from tcpwatch import names
 from tcpwatch.emit import prepared
+from tcpwatch.emit.compiled import pack
 from tcpwatch.emit.contexts import RANDOM, with_span
 from tcpwatch.emit.late import FinishedSpan, Home, LateSpan
-from tcpwatch.emit.packing import pack
-from tcpwatch.emit.sampling import Foreseen
+from tcpwatch.emit.sampling import ROOT, Foreseen
 from tcpwatch.emit.version import VERSION
 
 _SILENT_STARTERS = (BatchSpanProcessor, SimpleSpanProcessor)
@@ -99,6 +99,15 @@ class Tracing:
         self._looked_at: tuple[Any, ...] | None = None
         self._straight = self._encodes = False
         self._queue: Callable[[LateSpan], None] | None = None
+
+    @property
+    def root_bound(self) -> int | None:
+        """Below which number the low half of a sampled root's trace id is; None if unknown.
+
+        Neither is it said where others make the ids, or the spans.
+        """
+        known = self.sdk is not None and self.enabled and self._random_ids
+        return self.foreseen.bound(ROOT) if known else None
 
     def _home_of(self, tracer: Tracer) -> Home:
         return Home(tracer.resource, tracer._span_limits, pack if self._packs else None)

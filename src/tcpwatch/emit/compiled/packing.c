@@ -3,12 +3,11 @@
  * left to Python, which says what is right; so is what protobuf cannot carry.
  */
 
+#include "compiled.h"
 #include "protobuf.h"
 
 /* What FinishedSpan has, in its order. */
 enum { NAME, IDS, PARENT, TIMES, ATTRIBUTES, KIND, LINKS, FAILED, TRACE_STATE, FIELDS };
-
-static PyObject *word_groups, *word_names, *word_value, *sixty_four;
 
 /* -- attributes -------------------------------------------------------------------------------- */
 
@@ -92,7 +91,7 @@ group(Bytes *span, PyObject *pair)
     if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2) {
         return 0;
     }
-    PyObject *names = PyObject_GetAttr(PyTuple_GET_ITEM(pair, 0), word_names);
+    PyObject *names = PyObject_GetAttr(PyTuple_GET_ITEM(pair, 0), words.names);
     PyObject *values = PyTuple_GET_ITEM(pair, 1);
     int done = names != NULL && PyTuple_CheckExact(names) && PyTuple_CheckExact(values) &&
                PyTuple_GET_SIZE(names) == PyTuple_GET_SIZE(values);
@@ -108,7 +107,7 @@ group(Bytes *span, PyObject *pair)
 static int
 attributes(Bytes *span, PyObject *grouped)
 {
-    PyObject *groups = PyObject_GetAttr(grouped, word_groups);
+    PyObject *groups = PyObject_GetAttr(grouped, words.groups);
     int done = groups != NULL && PyList_CheckExact(groups);
     for (Py_ssize_t at = 0; done && at < PyList_GET_SIZE(groups); at++) {
         done = group(span, PyList_GET_ITEM(groups, at));
@@ -143,7 +142,7 @@ ids(unsigned char *here, PyObject *pair)
         return NULL;
     }
     PyObject *trace_id = PyTuple_GET_ITEM(pair, 0);
-    PyObject *rest = PyNumber_Rshift(trace_id, sixty_four);
+    PyObject *rest = PyNumber_Rshift(trace_id, given.sixty_four);
     uint64_t high = rest == NULL ? 0 : PyLong_AsUnsignedLongLong(rest);
     uint64_t low = PyLong_AsUnsignedLongLongMask(trace_id);
     Py_XDECREF(rest);
@@ -250,13 +249,13 @@ sealed(const Bytes *span)
 static int
 kind_of(PyObject *finished)
 {
-    PyObject *number = PyObject_GetAttr(PyTuple_GET_ITEM(finished, KIND), word_value);
+    PyObject *number = PyObject_GetAttr(PyTuple_GET_ITEM(finished, KIND), words._value_);
     long kind = number == NULL ? -1 : PyLong_AsLong(number);
     Py_XDECREF(number);
     return kind < 0 || kind > 4 ? 0 : kind + 1;
 }
 
-static PyObject *
+PyObject *
 pack(PyObject *module, PyObject *finished)
 {
     if (!PyTuple_Check(finished) || PyTuple_GET_SIZE(finished) != FIELDS) {
@@ -276,31 +275,4 @@ pack(PyObject *module, PyObject *finished)
     }
     end(&span);
     return message;
-}
-
-/* -- the module -------------------------------------------------------------------------------- */
-
-static PyMethodDef methods[] = {
-    {"pack", pack, METH_O,
-     "pack(finished)\n--\n\nReturn a span's message, None if Python is to do it."},
-    {NULL, NULL, 0, NULL},
-};
-
-static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "_packing",
-    .m_doc = "A span as bytes of OTLP's protobuf message.",
-    .m_size = -1,
-    .m_methods = methods,
-};
-
-PyMODINIT_FUNC
-PyInit__packing(void)
-{
-    word_groups = PyUnicode_InternFromString("groups");
-    word_names = PyUnicode_InternFromString("names");
-    word_value = PyUnicode_InternFromString("_value_");
-    sixty_four = PyLong_FromLong(64);
-    int ready = word_groups && word_names && word_value && sixty_four;
-    return ready ? PyModule_Create(&module) : NULL;
 }

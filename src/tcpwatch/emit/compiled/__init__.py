@@ -1,0 +1,41 @@
+"""Spans in C, where it could be built: how most of them start, and the messages of most.
+
+A connection that is traced has some four spans of up to thirty attributes, and in Python to write
+their bytes costs more than all that its serving thread does. What is not known here is left to
+`encoding` and to `requests`, which say what is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Final
+
+Pack = Callable[[tuple[Any, ...]], bytes | None]
+"""Takes a FinishedSpan whose attributes are `Grouped`; returns None where Python is to do it."""
+
+Began = Callable[[Any, Any, Any, Any, Any], bool]
+"""Takes a RequestSpans and what its `begin` is given; returns False where Python is to do it."""
+
+
+def _built() -> Any:
+    try:
+        return import_module(f"{__name__}._compiled")
+    except ImportError:
+        return None
+
+
+_compiled: Final = _built()
+
+pack: Final[Pack | None] = getattr(_compiled, "pack", None)
+began: Final[Began | None] = getattr(_compiled, "began", None)
+"""None if they are not built; `tcpwatch doctor` says so."""
+
+
+def connect(things: dict[str, Any]) -> None:
+    """Give C the classes, functions and constants of a request's start.
+
+    Raises KeyError if one is missing, and TypeError if a class has no slot where it writes.
+    """
+    if _compiled is not None:
+        _compiled.connect_starting(things)

@@ -1,0 +1,76 @@
+/* The module: what Python gives it. */
+
+#include "compiled.h"
+
+struct slots slots;
+struct given given;
+struct words words;
+
+#define TAKE(name)                                                                                 \
+    if (take(things, #name, &given.name) < 0) {                                                    \
+        return NULL;                                                                               \
+    }
+#define LOCATE_IN(cls, part, name)                                                                 \
+    if (locate(given.cls, #name, &slots.part.name) < 0) {                                          \
+        return NULL;                                                                               \
+    }
+#define OF_CONNECTION(name) LOCATE_IN(Connection, connection, name)
+#define OF_EXCHANGE(name) LOCATE_IN(Exchange, exchange, name)
+
+static int
+take_place(PyObject *things, const char *name, long *where)
+{
+    PyObject *found = NULL;
+    if (take(things, name, &found) < 0) {
+        return -1;
+    }
+    *where = PyLong_AsLong(found);
+    Py_DECREF(found);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static PyObject *
+connect_starting(PyObject *module, PyObject *things)
+{
+    GIVEN(TAKE)
+    CONNECTION_SLOTS(OF_CONNECTION)
+    EXCHANGE_SLOTS(OF_EXCHANGE)
+    if (take_place(things, "TRACE_ID", &given.trace_id_at) < 0 ||
+        take_place(things, "SPAN_ID", &given.span_id_at) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"pack", pack, METH_O,
+     "pack(finished)\n--\n\nReturn a span's message, None if Python is to do it."},
+    {"began", (PyCFunction)(void (*)(void))began, METH_FASTCALL,
+     "began(spans, connection, exchange, head, app)\n--\n\nSay whether a request's span was "
+     "begun."},
+    {"fields", fields, METH_O, "fields(head)\n--\n\nReturn a head's fields by lower-case names."},
+    {"connect_starting", connect_starting, METH_O, "Take what requests.py has to give."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_compiled",
+    .m_doc = "Spans in C: how most of them start, and their messages.",
+    .m_size = -1,
+    .m_methods = methods,
+};
+
+#define INTERN(word)                                                                               \
+    if ((words.word = PyUnicode_InternFromString(#word)) == NULL) {                                \
+        return NULL;                                                                               \
+    }
+
+PyMODINIT_FUNC
+PyInit__compiled(void)
+{
+    WORDS(INTERN)
+    given.sixty_four = PyLong_FromLong(64);
+    given.nothing = PyTuple_New(0);
+    return given.sixty_four && given.nothing ? PyModule_Create(&definition) : NULL;
+}
