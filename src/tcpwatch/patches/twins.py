@@ -78,6 +78,8 @@ def _things() -> dict[str, Any]:
         "is_refused": http_server._is_refused,
         "note_blocking": connections.note_blocking,
         "own_address": own_address,
+        "known_views": flask._known,
+        "view_of": flask.view_of,
         "received": streams._received,
         "unwatch": streams.unwatch,
         "watch": streams.watch,

@@ -32,7 +32,7 @@
     SLOT(first_byte_ns) SLOT(first_write_ns) SLOT(head_ns) SLOT(headers) SLOT(last_write_ns)       \
     SLOT(method) SLOT(peer_instrumented) SLOT(received) SLOT(refused) SLOT(release)                \
     SLOT(request_line) SLOT(route) SLOT(scheme) SLOT(sequence) SLOT(span) SLOT(span_facts)         \
-    SLOT(status) SLOT(target) SLOT(version) SLOT(wall_ns)
+    SLOT(status) SLOT(target) SLOT(version) SLOT(view) SLOT(wall_ns)
 
 #define LOOP_SLOTS(SLOT)                                                                           \
     SLOT(accepted) SLOT(accepting) SLOT(away_since) SLOT(by_hand) SLOT(connection) SLOT(depth)     \
@@ -70,8 +70,9 @@ extern struct slots {
     THING(SocketWriter) THING(partial) THING(socket) THING(blank_connection)                       \
     THING(blank_exchange) THING(by_socket) THING(connected) THING(connections) THING(hub)          \
     THING(hub_values) THING(post_values) THING(loops) THING(post) THING(serving)                   \
-    THING(handle_code) THING(adopt_flask) THING(application) THING(is_refused)                     \
-    THING(note_blocking) THING(own_address) THING(received) THING(unwatch) THING(watch)            \
+    THING(handle_code) THING(adopt_flask) THING(application) THING(is_refused) THING(known_views)  \
+    THING(note_blocking) THING(own_address) THING(received) THING(unwatch) THING(view_of)          \
+    THING(watch)                                                                                   \
     THING(ABANDONED) THING(ACCEPTED) THING(CLOSED) THING(EXCHANGE_ENDED) THING(FIRST_BYTE)         \
     THING(FIRST_WRITE) THING(HANDLER_BEGAN) THING(HANDLER_ENDED) THING(HEAD_PARSED)                \
     THING(HTTP_READY) THING(LAST_WRITE) THING(ACCEPT_QUEUE) THING(IDLE) THING(INLINE)              \
@@ -108,13 +109,15 @@ HOOKS(PROTOTYPE)
 /* clang-format off */
 #define WORDS(WORD)                                                                                \
     WORD(_collected) WORD(_crowd) WORD(_hurry) WORD(_keys) WORD(active) WORD(allocate)             \
-    WORD(append) WORD(begin) WORD(blame_min) WORD(clear) WORD(close_connection) WORD(command)      \
-    WORD(connection) WORD(end) WORD(failed) WORD(forget_connection) WORD(forking) WORD(kernel)     \
-    WORD(freeze) WORD(headers) WORD(history) WORD(in_child) WORD(marks) WORD(output) WORD(path)    \
-    WORD(peer_address) WORD(pid) WORD(queue) WORD(raw) WORD(raw_requestline) WORD(readinto)        \
-    WORD(rfile) WORD(watched_readinto) WORD(watched_write) WORD(wfile) WORD(write) WORD(handle)    \
-    WORD(read_queue) WORD(remote) WORD(request) WORD(request_version) WORD(requests) WORD(rule)    \
-    WORD(send) WORD(settings) WORD(take_history) WORD(url_rule) WORD(wait_of)
+    WORD(app) WORD(append) WORD(begin) WORD(blame_min) WORD(clear) WORD(close_connection)          \
+    WORD(command) WORD(connection) WORD(end) WORD(endpoint) WORD(failed)                           \
+    WORD(forget_connection) WORD(forking) WORD(freeze) WORD(get) WORD(handle) WORD(headers)        \
+    WORD(history) WORD(in_child) WORD(kernel) WORD(marks) WORD(method) WORD(output) WORD(path)     \
+    WORD(peer_address) WORD(pid) WORD(queue) WORD(raw) WORD(raw_requestline) WORD(read_queue)      \
+    WORD(readinto) WORD(remote) WORD(request) WORD(request_version) WORD(requests) WORD(rfile)     \
+    WORD(route) WORD(rule) WORD(send) WORD(settings) WORD(take_history) WORD(url_rule)             \
+    WORD(view_functions) WORD(wait_of) WORD(watched_readinto) WORD(watched_write) WORD(wfile)      \
+    WORD(write)
 /* clang-format on */
 
 extern struct words {
@@ -190,6 +193,9 @@ int read_queue(PyObject *loop, Nanoseconds time);
 /* around.c */
 PyObject *around(PyObject *module, PyObject *args);
 int ready_around(void);
+
+/* request.c */
+int put_attribute(PyObject **slot, PyObject *object, PyObject *word);
 
 /* stream.c */
 int watch(PyObject *module, PyObject *connection, PyObject *handler);

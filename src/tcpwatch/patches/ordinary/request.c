@@ -1,11 +1,10 @@
-/* A request: what patches/http_server.py and patches/flask.py do with what a handler knows of it.
- */
+/* A request: what patches/http_server.py does with what a handler knows of it. */
 
 #include "ordinary.h"
 
 /* -- parse_request ----------------------------------------------------------------------------- */
 
-static int
+int
 put_attribute(PyObject **slot, PyObject *object, PyObject *word)
 {
     return put(slot, PyObject_GetAttr(object, word));
@@ -180,43 +179,6 @@ responds(PyObject *module, PyObject *const *args, Py_ssize_t count)
             put_other(&EXCHANGE(exchange, refused), Py_True);
         }
     }
-    Py_DECREF(connection);
-    if (done < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
-/* -- Flask's match_request --------------------------------------------------------------------- */
-
-/* context.request.url_rule; NULL, with or without an exception, if there is none of these. */
-static PyObject *
-rule_of(PyObject *context)
-{
-    PyObject *request = PyObject_GetAttr(context, words.request);
-    PyObject *rule = request == NULL ? NULL : PyObject_GetAttr(request, words.url_rule);
-    Py_XDECREF(request);
-    return rule;
-}
-
-PyObject *
-matched(PyObject *module, PyObject *const *args, Py_ssize_t count)
-{
-    PyObject *connection = of_this_thread();
-    PyObject *exchange = connection == NULL ? NULL : CONNECTION(connection, exchange);
-    if (!is_a(exchange, given.Exchange) || EXCHANGE(exchange, span_facts) != Py_None ||
-        EXCHANGE(exchange, route) != Py_None) {
-        Py_XDECREF(connection);
-        LEAVE_TO_PYTHON(matched);
-    }
-    Py_INCREF(exchange);
-    PyObject *rule = rule_of(args[0]);
-    int done = rule == NULL ? -1 : 0;
-    if (rule != NULL && rule != Py_None) {
-        done = put_attribute(&EXCHANGE(exchange, route), rule, words.rule);
-    }
-    Py_XDECREF(rule);
-    Py_DECREF(exchange);
     Py_DECREF(connection);
     if (done < 0) {
         return NULL;
