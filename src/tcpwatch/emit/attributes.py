@@ -112,8 +112,12 @@ def _of_listener(listener: Listener) -> tuple[Group, tuple[Any, ...]]:
 
 def phase_attributes(phases: Mapping[str, int]) -> Grouped:
     """Return nanoseconds by phase as `tcpwatch.phase.<phase>` in seconds."""
-    seconds = tuple([spent / 1e9 for spent in phases.values()])
-    return Grouped([(_phases(*phases), seconds)])
+    return Grouped([(_phases(*phases), tuple(map(_of_nanoseconds, phases.values())))])
+
+
+_of_nanoseconds: Final = (1e9).__rtruediv__
+_of_microseconds: Final = (1e6).__rtruediv__
+"""Seconds of whole numbers, for which `map` runs no Python."""
 
 
 @functools.lru_cache(256)
@@ -129,7 +133,8 @@ def _put_tcp(found: Grouped, accepted: Accepted, closing: Closing) -> None:
         timed = floats(
             *(name for name, each in zip(_TIMED.names, micros, strict=True) if each is not None)
         )
-    found.add(timed, *[each / 1e6 for each in micros if each is not None])
+        micros = tuple(each for each in micros if each is not None)
+    found.add(timed, *map(_of_microseconds, micros))
 
 
 _TIMES: Final = (

@@ -18,7 +18,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from tcpwatch import names
 from tcpwatch.emit import encoding
-from tcpwatch.emit.compiled import Pack, pack
+from tcpwatch.emit.compiled import Pack, pack, packed
 from tcpwatch.emit.contexts import SAMPLED, State, span_context
 from tcpwatch.emit.groups import Grouped
 from tcpwatch.emit.version import VERSION
@@ -141,10 +141,16 @@ class Home:
     def encoded(self, span: FinishedSpan) -> bytes | None:
         """Return a finished span as its exporter will send it; None if it is none of our cases."""
         if self._pack is not None:
-            packed = self._pack(span)
-            if packed is not None:
-                return packed
+            message = self._pack(span)
+            if message is not None:
+                return message
         return self._encoded(span)
+
+    def packed(self, spans: tuple[FinishedSpan, ...]) -> list[LateSpan] | None:
+        """Return spans at which nobody but their exporter looks; None if C does not make them."""
+        if self._pack is None or packed is None:
+            return None
+        return packed(spans, self, LateSpan)
 
     def _encoded(self, span: FinishedSpan) -> bytes | None:
         found: Mapping[str, Any] = span.attributes

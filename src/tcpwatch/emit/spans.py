@@ -93,15 +93,10 @@ class Spans:
             self._end_foreign(opened, record, listener, found)
             return True
         ids = accepted.trace_id, accepted.span_id
-        whole = FinishedSpan(
-            words.connection_name(listener),
-            ids,
-            _NO_PARENT,
-            (wall + record.start_ns, wall + record.end_ns),
-            found,
-            links=links,
-            failed=failed,
-            trace_state=record.trace_state,
+        times = wall + record.start_ns, wall + record.end_ns
+        name, state = words.connection_name(listener), record.trace_state
+        whole = _make(
+            FinishedSpan, (name, ids, _NO_PARENT, times, found, INTERNAL, links, failed, state)
         )
         self._tracing.emit(whole, *self._phases(record, listener, ids, wall))
         return True

@@ -194,6 +194,12 @@ class Tracing:
                 self._scripted(span)
             return
         home, encodes, queue = self._home, self._encodes, self._queue
+        if queue is not None:
+            lates = home.packed(spans)
+            if lates is not None:
+                for each in lates:
+                    queue(each)
+                return
         for span in spans:
             late = LateSpan(span, home, encodes, queue is not None)
             if queue is not None and late.encoded is not None:

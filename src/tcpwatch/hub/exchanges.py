@@ -35,15 +35,20 @@ def end(
         marks += (kinds.NO_REQUEST, now, True)
         return now
     if output is not None and (exchange.span is not None or exchange.refused):
-        try:
-            output.requests.end(connection, exchange)
-        except Exception as error:
-            guard.caught("request span", error)
+        end_span(connection, exchange, output)
     now = clock()
     # Many may wait for the worker: of large ones, and of unseen ones, it gets the beginnings only.
     later = not at_once and 0 < exchange.received <= KEPT
     marks += (kinds.EXCHANGE_ENDED, now, exchange if later else exchange.freeze())
     return now
+
+
+def end_span(connection: Connection, exchange: Exchange, output: Output) -> None:
+    """End the span of an exchange; what goes wrong with it is counted, and goes no further."""
+    try:
+        output.requests.end(connection, exchange)
+    except Exception as error:
+        guard.caught("request span", error)
 
 
 def frozen(marks: Marks) -> Marks:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from tcpwatch import names
 from tcpwatch.core import kinds
 from tcpwatch.core.marks import Accepted
-from tcpwatch.hub import hub
+from tcpwatch.hub import exchanges, hub
 from tcpwatch.hub.connection import KEPT, Connection, Exchange
 from tcpwatch.hub.loop import Loop
 from tcpwatch.hub.registry import SocketRef
@@ -78,6 +78,7 @@ def _things() -> dict[str, Any]:
         "is_refused": http_server._is_refused,
         "note_blocking": connections.note_blocking,
         "own_address": own_address,
+        "end_span": exchanges.end_span,
         "known_views": flask._known,
         "view_of": flask.view_of,
         "received": streams._received,

@@ -14,6 +14,9 @@ from typing import Any, Final
 Pack = Callable[[tuple[Any, ...]], bytes | None]
 """Takes a FinishedSpan whose attributes are `Grouped`; returns None where Python is to do it."""
 
+Packed = Callable[[tuple[Any, ...], Any, type[Any]], list[Any] | None]
+"""Takes such spans, their Home and LateSpan; returns what is kept of them, or None likewise."""
+
 Began = Callable[[Any, Any, Any, Any, Any], bool]
 """Takes a RequestSpans and what its `begin` is given; returns False where Python is to do it."""
 
@@ -28,6 +31,7 @@ def _built() -> Any:
 _compiled: Final = _built()
 
 pack: Final[Pack | None] = getattr(_compiled, "pack", None)
+packed: Final[Packed | None] = getattr(_compiled, "packed", None)
 began: Final[Began | None] = getattr(_compiled, "began", None)
 """None if they are not built; `tcpwatch doctor` says so."""
 

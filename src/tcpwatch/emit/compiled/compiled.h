@@ -21,7 +21,7 @@
 
 #define WORDS(WORD)                                                                                \
     WORD(_HTTP_TEXT_FORMAT) WORD(_become) WORD(_fields) WORD(_headers) WORD(_propagator)           \
-    WORD(_value_) WORD(groups) WORD(in_child) WORD(instrument) WORD(is_straight) WORD(lower)       \
+    WORD(_value_) WORD(encoded) WORD(groups) WORD(home) WORD(in_child) WORD(instrument) WORD(is_straight) WORD(lower)       \
     WORD(names) WORD(usual)
 /* clang-format on */
 
@@ -57,6 +57,7 @@ typedef struct {
 
 /* packing.c */
 PyObject *pack(PyObject *module, PyObject *finished);
+PyObject *packed(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 /* usual.c */
 PyObject *fields(PyObject *module, PyObject *head);

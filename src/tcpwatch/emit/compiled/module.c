@@ -45,6 +45,8 @@ connect_starting(PyObject *module, PyObject *things)
 static PyMethodDef methods[] = {
     {"pack", pack, METH_O,
      "pack(finished)\n--\n\nReturn a span's message, None if Python is to do it."},
+    {"packed", (PyCFunction)(void (*)(void))packed, METH_FASTCALL,
+     "packed(spans, home, cls)\n--\n\nReturn LateSpans, None if Python is to make them."},
     {"began", (PyCFunction)(void (*)(void))began, METH_FASTCALL,
      "began(spans, connection, exchange, head, app)\n--\n\nSay whether a request's span was "
      "begun."},

@@ -255,6 +255,7 @@ kind_of(PyObject *finished)
     return kind < 0 || kind > 4 ? 0 : kind + 1;
 }
 
+/* pack(finished) -> bytes | None */
 PyObject *
 pack(PyObject *module, PyObject *finished)
 {
@@ -275,4 +276,42 @@ pack(PyObject *module, PyObject *finished)
     }
     end(&span);
     return message;
+}
+
+/* A LateSpan, of which nothing but the message is kept. */
+static PyObject *
+late_span(PyObject *cls, PyObject *home, PyObject *message)
+{
+    PyObject *made = ((PyTypeObject *)cls)->tp_alloc((PyTypeObject *)cls, 0);
+    if (made != NULL && (PyObject_SetAttr(made, words.home, home) < 0 ||
+                         PyObject_SetAttr(made, words.encoded, message) < 0)) {
+        Py_CLEAR(made);
+    }
+    return made;
+}
+
+/* packed(spans, home, LateSpan) -> list | None: None if one of them is left to Python */
+PyObject *
+packed(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 3 || !PyTuple_Check(args[0]) || !PyType_Check(args[2])) {
+        PyErr_SetString(PyExc_TypeError, "packed() takes a tuple of spans, their home, a class");
+        return NULL;
+    }
+    PyObject *spans = args[0], *found = PyList_New(PyTuple_GET_SIZE(spans));
+    for (Py_ssize_t at = 0; found != NULL && at < PyTuple_GET_SIZE(spans); at++) {
+        PyObject *message = pack(module, PyTuple_GET_ITEM(spans, at));
+        if (message == Py_None) {
+            Py_DECREF(found);
+            return message;
+        }
+        PyObject *late = message == NULL ? NULL : late_span(args[2], args[1], message);
+        Py_XDECREF(message);
+        if (late == NULL) {
+            Py_CLEAR(found);
+        } else {
+            PyList_SET_ITEM(found, at, late);
+        }
+    }
+    return found;
 }

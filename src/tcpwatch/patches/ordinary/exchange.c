@@ -35,13 +35,30 @@ failed:
     return NULL;
 }
 
-/* Whether the end of an exchange is nobody's but the worker's: exchanges.end() has the rest. */
+/* Whether the end of an exchange is that of a request: exchanges.end() has the others. */
 static int
 ends_plainly(PyObject *exchange)
 {
     return EXCHANGE(exchange, ended) == Py_False && EXCHANGE(exchange, cut_short) == Py_False &&
-           EXCHANGE(exchange, refused) == Py_False && EXCHANGE(exchange, span) == Py_None &&
-           is_set(EXCHANGE(exchange, head_ns));
+           EXCHANGE(exchange, refused) == Py_False && is_set(EXCHANGE(exchange, head_ns));
+}
+
+/* exchanges.end_span, of one that has a span */
+static int
+end_span(PyObject *connection, PyObject *exchange)
+{
+    PyObject *output = value(given.hub_values, words.output);
+    if (EXCHANGE(exchange, span) == Py_None || output == Py_None) {
+        return 0;
+    }
+    PyObject *none = NULL;
+    if (output != NULL) {
+        Py_INCREF(output);
+        none = PyObject_CallFunctionObjArgs(given.end_span, connection, exchange, output, NULL);
+        Py_DECREF(output);
+    }
+    Py_XDECREF(none);
+    return none == NULL ? -1 : 0;
 }
 
 /* exchanges.end */
@@ -54,6 +71,9 @@ end_of(PyObject *connection, PyObject *exchange)
         if (mark(connection, given.LAST_WRITE, last, Py_None) < 0) {
             return -1;
         }
+    }
+    if (end_span(connection, exchange) < 0) {
+        return -1;
     }
     Nanoseconds time = now(), received = time_of(EXCHANGE(exchange, received));
     Nanoseconds kept = time_of(given.KEPT);

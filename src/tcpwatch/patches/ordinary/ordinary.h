@@ -72,7 +72,7 @@ extern struct slots {
     THING(hub_values) THING(post_values) THING(loops) THING(post) THING(serving)                   \
     THING(handle_code) THING(adopt_flask) THING(application) THING(is_refused) THING(known_views)  \
     THING(note_blocking) THING(own_address) THING(received) THING(unwatch) THING(view_of)          \
-    THING(watch)                                                                                   \
+    THING(watch) THING(end_span)                                                                   \
     THING(ABANDONED) THING(ACCEPTED) THING(CLOSED) THING(EXCHANGE_ENDED) THING(FIRST_BYTE)         \
     THING(FIRST_WRITE) THING(HANDLER_BEGAN) THING(HANDLER_ENDED) THING(HEAD_PARSED)                \
     THING(HTTP_READY) THING(LAST_WRITE) THING(ACCEPT_QUEUE) THING(IDLE) THING(INLINE)              \
