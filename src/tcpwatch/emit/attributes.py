@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 from tcpwatch import names
 from tcpwatch.core.marks import Accepted, Closing
 from tcpwatch.core.record import ConnectionRecord
-from tcpwatch.emit.groups import Group, Grouped, floats, fresh, repeated, texts
+from tcpwatch.emit.groups import SHORT, Group, Grouped, floats, fresh, repeated, texts
 from tcpwatch.emit.redaction import LONGEST, split_target
 from tcpwatch.hub.loop import Listener
 from tcpwatch.settings import Settings
@@ -166,29 +166,39 @@ def request_attributes(
     It is the connection's request of the number `sequence`. A refused request has no headers, so
     it has neither host nor user agent here.
     """
-    method, original, version, agent = request.method, None, None, request.user_agent
-    if method is not None and method not in METHODS:
-        original = method[:LONGEST]
     path = query = None
     if request.target is not None:
         path, query = split_target(request.target)
         if not settings.url_query:
             query = None
-    if request.version and request.version.startswith("HTTP/"):
-        version = request.version[5:LONGEST]
     peer, peer_port = accepted.peer or _NOWHERE
-    client = None
-    if settings.peer_address:
-        client = _first(request.forwarded_for) or peer
-    host, port = split_host(_first(request.forwarded_host) or _first(request.host))
+    said = _said_of(request)
+    short = sum(map(len, filter(None, said))) < SHORT
+    asked = (_of_head if short else _of_head.__wrapped__)(said, peer, settings.peer_address)
+    this_one = (path, query or None, peer_port, accepted.cookie, sequence)
+    return Grouped([*asked, (_THIS_ONE, this_one)])
+
+
+_said_of: Final = attrgetter(
+    *("method", "scheme", "version", "host", "forwarded_host", "forwarded_for", "user_agent")
+)
+
+
+@functools.lru_cache(512)
+def _of_head(
+    said: tuple[str | None, ...], peer: str | None, tells_client: bool
+) -> tuple[tuple[Group, tuple[Any, ...]], ...]:
+    """Return what most requests say as an earlier one did."""
+    method, scheme, version, host, forwarded_host, forwarded_for, agent = said
+    original = method[:LONGEST] if method is not None and method not in METHODS else None
+    version = version[5:LONGEST] if version and version.startswith("HTTP/") else None
+    client = (_first(forwarded_for) or peer) if tells_client else None
+    host, port = split_host(_first(forwarded_host) or _first(host))
     if host is not None and not port:
-        port = 443 if request.scheme == "https" else 80
-    return Grouped(
-        [
-            (_ASKED, (known_method(method), request.scheme, port)),
-            (_SAID, (original, version, peer, client, host, agent and agent[:LONGEST])),
-            (_THIS_ONE, (path, query or None, peer_port, accepted.cookie, sequence)),
-        ]
+        port = 443 if scheme == "https" else 80
+    return (
+        (_ASKED, (known_method(method), scheme, port)),
+        (_SAID, (original, version, peer, client, host, agent and agent[:LONGEST])),
     )
 
 

@@ -19,7 +19,7 @@ Values = tuple[Any, ...]
 _REMEMBERED: Final = 512
 """Sets of values of one group."""
 
-_SHORT: Final = 256
+SHORT: Final = 256
 """Characters of texts that are worth remembering: a client may send what it likes."""
 
 
@@ -60,7 +60,7 @@ def texts(*names: str) -> Group:
     encoded, remembered = fresh(*names).encoded, repeated(*names).encoded
 
     def encoded_or_remembered(values: Values) -> bytes:
-        short = sum(map(len, filter(None, values))) < _SHORT
+        short = sum(map(len, filter(None, values))) < SHORT
         return remembered(values) if short else encoded(values)
 
     return Group(names, encoded_or_remembered)

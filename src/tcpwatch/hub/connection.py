@@ -109,12 +109,14 @@ class Exchange:
         Of a text of the client's it has the first `KEPT` characters: many records may wait, and
         the relay of a forked child carries no message of more than some 200 kB.
         """
+        asked = (self.method, self.target, self.version)
+        told = tuple(map(self.fields.get, _TOLD_FIELDS))
+        if not 0 < self.received <= KEPT:  # else no text can be longer
+            asked, told = _beginnings(asked), _beginnings(told)
         return (
-            self.method and self.method[:KEPT],
-            self.target and self.target[:KEPT],
-            self.version and self.version[:KEPT],
+            *asked,
             self.scheme,
-            *[text and text[:KEPT] for text in map(self.fields.get, _TOLD_FIELDS)],
+            *told,
             self.status,
             self.route,
             self.view,
@@ -125,6 +127,10 @@ class Exchange:
             self.excluded,
             *(self.span_facts or NO_SPAN),
         )
+
+
+def _beginnings(texts: tuple[str | None, ...]) -> tuple[Any, ...]:
+    return tuple(text and text[:KEPT] for text in texts)
 
 
 _TOLD_FIELDS: Final = ("host", "x-forwarded-host", "x-forwarded-for", "user-agent")
