@@ -175,8 +175,11 @@ class Histograms:
 
     def tidy(self) -> Iterator[None]:
         """Keep what waits for the readers small."""
-        if self._ledger.post(self._most_rows) and self._collecting is not None:
+        posted = False
+        for _ in self._ledger.tidy(self._most_rows):
+            posted = True
             yield
+        if posted and self._collecting is not None:
             yield from self._collecting.tidy()
 
 

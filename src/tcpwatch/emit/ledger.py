@@ -7,14 +7,15 @@ same attributes. A page is posted column by column: one subtraction gives a phas
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from operator import sub
 from typing import Any, Final, NamedTuple
 
 from tcpwatch.emit.distributions import Origin, Series
 
-MOST_ROWS: Final = 256
-"""So many rows of a page wait at most, in a process that nobody collects from."""
+MOST_ROWS: Final = 64
+"""So many rows of a page wait at most in a process that nobody collects from. So many are posted
+at a time: it takes a tenth of a millisecond or two, and requests wait for the GIL meanwhile."""
 
 MOST_PAGES: Final = 1024
 """What a client may invent is part of a page's attributes, so pages are not kept for ever."""
@@ -49,9 +50,9 @@ class Page:
         self.rows: list[Row] = []
         self.sampled: list[SampledRow] = []
 
-    def post(self) -> None:
-        """Hand the values of all rows to their series; the worker may add rows all the while."""
-        rows, sampled = self.rows[:], self.sampled[:]
+    def post(self, most: int | None = None) -> None:
+        """Hand the values of so many rows to their series; the worker may add rows meanwhile."""
+        rows, sampled = self.rows[:most], self.sampled[:most]
         del self.rows[: len(rows)], self.sampled[: len(sampled)]
         if rows:
             for column, values in zip(self.columns, self._values(rows), strict=True):
@@ -85,14 +86,19 @@ class Ledger:
         page = self.pages[key] = Page(columns)
         return page
 
-    def post(self, fewest: int = 0) -> bool:
-        """Post every page with more rows than `fewest`. Return whether there was one."""
-        full = [
-            page
-            for page in list(self.pages.values())
-            if len(page.rows) + len(page.sampled) > fewest
-        ]
+    def post(self) -> None:
+        """Post every page."""
         with self._lock:
-            for page in full:
+            for page in list(self.pages.values()):
                 page.post()
-        return bool(full)
+
+    def tidy(self, fewest: int) -> Iterator[None]:
+        """Post every page with more rows than `fewest`, a few rows a step."""
+        for page in list(self.pages.values()):
+            waiting = len(page.rows) + len(page.sampled)
+            if waiting <= fewest:
+                continue
+            for _ in range(0, waiting, MOST_ROWS):
+                with self._lock:
+                    page.post(MOST_ROWS)
+                yield

@@ -23,7 +23,7 @@ They grow with what is waiting: on a server that never rests the worker gets the
 PAUSE: Final = 0.00005
 """Seconds that it leaves to the others after a slice; to wake a thread takes some tens of µs."""
 
-LOOK: Final = 0.0002
+LOOK: Final = 0.0005
 """Seconds between two looks at who is being served: a look takes the GIL, too."""
 
 PATIENCE_NS: Final = 2_000_000
