@@ -27,8 +27,9 @@ ELSEWHERE = {
     "tests/stack": "make stack-test",
 }
 """What needs more than Python, a Chromium or Go, and the verb that runs it."""
-IN_PYTHON_TOO = ("tests/live",)
-"""What is tested once more with the hooks in Python alone, as they are without a compiler."""
+WITHOUT_C_TOO = ("tests/live",)
+WITHOUT_C = ROOT / "tests" / "without_c"
+"""What is tested once more as where there was no compiler, and what makes it so."""
 AT_ONCE = min(2, os.cpu_count() or 1)
 """Runs at a time: they wait more than they compute."""
 NO_TESTS = 5
@@ -127,10 +128,10 @@ def main(arguments: list[str]) -> int:
                 sums[name].result.add(run.result)
                 sums[name].seconds += run.seconds
     if arguments[:1] != ["--hard"]:
-        name = f"{names[0]}, hooks in Python"
-        wanted = arguments or list(IN_PYTHON_TOO)
+        name = f"{names[0]}, nothing in C"
+        wanted = arguments or list(WITHOUT_C_TOO)
         sums[name] = run = test(
-            environments[0], ["-m", "not alone", *wanted], TCPWATCH_C_HOOKS="off"
+            environments[0], ["-m", "not alone", *wanted], PYTHONPATH=str(WITHOUT_C)
         )
         print(f"\n=== Python {name} ===\n{run.output}", flush=True)
     total = Result()

@@ -21,7 +21,6 @@ hypothesis.settings.load_profile("any machine")
 
 @pytest.fixture(autouse=True)
 def _no_telemetry_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take OTEL_* and TCPWATCH_* out of the environment, but for what the tests are run with."""
+    """Take OTEL_* and TCPWATCH_* out of the environment."""
     for name in [n for n in os.environ if n.startswith(("OTEL_", "TCPWATCH_"))]:
-        if name != "TCPWATCH_C_HOOKS":
-            monkeypatch.delenv(name)
+        monkeypatch.delenv(name)

@@ -76,7 +76,7 @@ class Settings:
         (), _patterns, "no request span for these paths (regex)"
     )
     process_connections: bool = _setting(False, _switch, "tcpwatch.process.connection.count")
-    c_hooks: bool = _setting(True, _switch, "our hooks' ordinary case in C, where it was built")
+    c_hooks: bool = _setting(True, _switch, "in C on serving threads, where it was built")
     banner: bool = _setting(True, _switch, "the line on stderr at install")
     strict: bool = _setting(False, _switch, "raise internal errors (for tests)")
 

@@ -35,12 +35,8 @@ STRICT = {
 
 
 def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment without any telemetry setting, plus `extra`.
-
-    What the tests are to be run with stays: whether the hooks are those in C.
-    """
+    """Return this process's environment without any telemetry setting, plus `extra`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "TCPWATCH_"))}
-    kept |= {k: os.environ[k] for k in ("TCPWATCH_C_HOOKS",) if k in os.environ}
     return {**kept, **extra}
 
 

@@ -49,7 +49,7 @@ class Telemetry:
         self._hub, self._providers = hub, providers
         errands.prepare()
         deliveries.listen()
-        tracing = self.tracing = Tracing(providers.tracer, settings.c_hooks)
+        tracing = self.tracing = Tracing(providers.tracer)
         peers = self._peers = Peers.of(providers.tracer)
         self.allocate = tracing.allocate if tracing.enabled else _no_ids
         self.requests: Requests = RequestSpans(tracing, peers, settings)

@@ -26,7 +26,6 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceState
 
 from tcpwatch import names
 from tcpwatch.emit import prepared
-from tcpwatch.emit.compiled import pack
 from tcpwatch.emit.contexts import RANDOM, with_span
 from tcpwatch.emit.late import FinishedSpan, Home, LateSpan
 from tcpwatch.emit.sampling import ROOT, Foreseen
@@ -72,9 +71,8 @@ class _ScriptedIds(IdGenerator):
 class Tracing:
     """Our tracer of a provider, with its sampler and ids within reach."""
 
-    def __init__(self, provider: trace.TracerProvider, packs: bool = True) -> None:
-        """Get it; its spans' messages are packed in C, where that was built and if it `packs`."""
-        self.provider, self._packs = provider, packs
+    def __init__(self, provider: trace.TracerProvider) -> None:
+        self.provider = provider
         self.tracer = provider.get_tracer(names.SCOPE, VERSION, names.SCHEMA_URL)
         self.script = _Script()
         self.sdk: Tracer | None = self.tracer if isinstance(self.tracer, Tracer) else None
@@ -93,7 +91,7 @@ class Tracing:
             given = ids.inner if isinstance(ids, _ScriptedIds) else ids
             # The SDK's own does just this.
             self._random_ids = type(given) is RandomIdGenerator
-            self._home = self._home_of(self.sdk)
+            self._home = Home(self.sdk.resource, self.sdk._span_limits)
         self.foreign: dict[int, trace.Span] = {}
         """With a foreign provider: the open connection spans by connection key."""
         self._looked_at: tuple[Any, ...] | None = None
@@ -108,9 +106,6 @@ class Tracing:
         """
         known = self.sdk is not None and self.enabled and self._random_ids
         return self.foreseen.bound(ROOT) if known else None
-
-    def _home_of(self, tracer: Tracer) -> Home:
-        return Home(tracer.resource, tracer._span_limits, pack if self._packs else None)
 
     def allocate(self) -> tuple[int, int]:
         """Return a new trace id and span id."""
@@ -153,7 +148,7 @@ class Tracing:
         tracer = self.sdk
         assert tracer is not None
         if self._home.resource is not tracer.resource:  # a fork may change it
-            self._home = self._home_of(tracer)
+            self._home = Home(tracer.resource, tracer._span_limits)
         processors = getattr(tracer.span_processor, "_span_processors", None)
         if processors is self._looked_at:
             return
