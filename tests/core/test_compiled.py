@@ -36,6 +36,8 @@ ODD: dict[int, list[Any]] = {
         for changes in (
             {"status": 503},
             {"status": None, "flags": 0},
+            {"status": 10**30},
+            {"status": -(10**30)},
             {"refused": True, "status": 400},
         )
     ],
@@ -159,12 +161,19 @@ def test_a_request_may_be_told_by_what_freezes_to_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "error"), [(ValueError("as asked"), "as asked"), ((1, 2), "Exchanged")]
+    ("fields", "error"),
+    [
+        (ValueError("as asked"), "as asked"),
+        (None, "Exchanged"),
+        *((tuple(range(size)), "Exchanged") for size in (2, 9, 22, 24)),
+    ],
 )
 def test_what_goes_wrong_is_raised(fields: Any, error: str) -> None:
-    """The worker drops the message and says so."""
+    """The worker drops the message and says so; no request is counted."""
+    timeline = Timeline(1)
     with pytest.raises((ValueError, TypeError), match=error):
-        feed(Timeline(1), told(fields))
+        feed(timeline, told(fields))
+    assert (timeline.sequence, timeline.count) == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -129,3 +129,26 @@ def test_an_error_type_is_for_errors(status: int, error: str | None, expected: s
     exchange.status, exchange.error = status, error
 
     assert words.error_type(exchange) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [
+        (200, 200, None),
+        (503, 503, "503"),
+        (999, 999, "999"),
+        (1000, None, "_OTHER"),
+        (10**20, None, "_OTHER"),
+        (-1, -1, None),
+        (None, None, None),
+    ],
+)
+def test_a_status_of_more_than_three_digits_is_no_attribute(
+    status: int | None, code: int | None, error: str | None
+) -> None:
+    """An application may pass a client's number on: no integer of OTLP, and a series for each."""
+    request = asked()
+    request.status = status
+    for found in (words.response_attributes(request), words.request_metric_attributes(request)):
+        assert found.get("http.response.status_code") == code
+        assert found.get("error.type") == error

@@ -16,6 +16,7 @@ from opentelemetry import propagate, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler, SamplingResult, TraceIdRatioBased
 
+from tcpwatch.core import kinds
 from tcpwatch.emit.compiled import began
 from tcpwatch.emit.contexts import SAMPLED
 from tcpwatch.emit.current import Carried, RequestSpan
@@ -170,6 +171,14 @@ def refused(made: Connection) -> None:
     exchange_of(made).head_ns = 0
 
 
+class Made(Message):
+    """A head that says something else than what it holds."""
+
+    def raw_items(self) -> Iterator[tuple[str, str]]:
+        """Return its fields."""
+        return iter([("X-Made", "up")])
+
+
 def usual(made: Connection) -> None:
     """Be as most are."""
 
@@ -184,6 +193,7 @@ LEFT: dict[str, tuple[Callable[[], RequestSpans], Callable[[Connection], Any], A
     "excluded paths": (lambda: spans(excluded_urls=("^/$",)), usual, head()),
     "hooks in Python": (lambda: spans(c_hooks=False), usual, head()),
     "a head that is none": (spans, usual, object()),
+    "a head of another make": (spans, usual, Made()),
 }
 
 
@@ -265,3 +275,46 @@ def test_beginning_leaves_nothing_behind(trace_id: int) -> None:
     blocks()
     grown = [after - before for before, after in pairwise(blocks() for _ in range(5))]
     assert min(grown) < 50
+
+
+def test_no_propagator_is_seen_with_the_fields_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its fields are read, another thread begins a request that has a remote parent."""
+    given = spans()
+    found: list[bool] = []
+
+    class Slow:
+        @property
+        def fields(self) -> set[str]:
+            found.append(in_c(given, connection(), head(x_mine="1")))
+            return {"x_mine"}
+
+    monkeypatch.setattr(propagate, "_HTTP_TEXT_FORMAT", Slow())
+
+    assert given._propagated() == {"x_mine"}
+    assert given._propagated() == {"x_mine"}
+    assert found == [False]
+
+
+def test_marks_that_were_handed_over_are_not_added_to() -> None:
+    """While C allocates there may be a collection, in which another thread takes the marks."""
+    made, given, message = connection(), spans(), head()
+    taken: list[tuple[list[Any], list[Any]]] = []
+
+    def take(phase: str, info: dict[str, int]) -> None:
+        taken.append((made.marks, list(made.marks)))
+        made.marks = []
+
+    threshold, pairs = gc.get_threshold(), [(number, None) for number in range(5000)]
+    gc.callbacks.append(take)  # the interpreter has no pair left that it need not allocate
+    gc.set_threshold(1)
+    try:
+        assert in_c(given, made, message)
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(take)
+    exchange_of(made).release()
+
+    assert pairs
+    assert [marks for marks, _ in taken] == [before for _, before in taken]
+    marks = [*(mark for marks, _ in taken for mark in marks), *made.marks]
+    assert marks[-3:] == [kinds.SAMPLED, 20, (1, ())]

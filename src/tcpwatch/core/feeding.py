@@ -48,6 +48,7 @@ connect(
         "OVER": OVER,
         "DRAIN": names.DRAIN,
         "MOST_INTERVALS": MOST_INTERVALS,
+        "EXCHANGED": len(Exchanged._fields),
         "WAIT": Accepted._fields.index("wait_ns"),
         "FLAGS": Exchanged._fields.index("flags"),
         "REFUSED": Exchanged._fields.index("refused"),

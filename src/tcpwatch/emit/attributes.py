@@ -216,7 +216,12 @@ _THIS_ONE: Final = fresh(
 
 def response_attributes(request: Any) -> Grouped:
     """Return what is known when the response is out; `request` is Exchange or Exchanged."""
-    answered = (request.status, request.route, error_type(request), *(request.view or _NO_VIEW))
+    answered = (
+        status_code(request),
+        request.route,
+        error_type(request),
+        *(request.view or _NO_VIEW),
+    )
     found = Grouped([(_ANSWERED, answered)])
     if request.body_wait_ns:
         found.add(_BODY_WAIT, request.body_wait_ns / 1e9)
@@ -232,10 +237,21 @@ _BODY_WAIT: Final = floats(names.REQUEST_BODY_WAIT)
 
 
 def error_type(request: Any) -> str | None:
-    """Return `error.type` of a request: the exception, else the status if it is a 5xx."""
+    """Return `error.type` of a request: the exception, else the status if it is a 5xx.
+
+    One of more than three digits a client takes for a 5xx (RFC 9110 § 15).
+    """
     if request.error is not None:
         return str(request.error)
-    return str(request.status) if (request.status or 0) >= 500 else None
+    if (request.status or 0) < 500:
+        return None
+    return str(request.status) if status_code(request) is not None else OTHER
+
+
+def status_code(request: Any) -> int | None:
+    """Return a request's status, if it is one of three digits: others may be anything's number."""
+    status: int | None = request.status
+    return status if status is not None and status < 1000 else None
 
 
 def request_metric_attributes(request: Any) -> Attributes:
@@ -245,7 +261,7 @@ def request_metric_attributes(request: Any) -> Attributes:
         names.URL_SCHEME: request.scheme,
     }
     _put(found, names.HTTP_ROUTE, request.route)
-    _put(found, names.HTTP_RESPONSE_STATUS_CODE, request.status)
+    _put(found, names.HTTP_RESPONSE_STATUS_CODE, status_code(request))
     _put(found, names.ERROR_TYPE, error_type(request))
     if request.version in VERSIONS:
         found[names.NETWORK_PROTOCOL_VERSION] = request.version[5:]

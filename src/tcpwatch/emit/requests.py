@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from opentelemetry import context as context_api
 from opentelemetry import propagate, trace
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import StatusCode
 
@@ -125,10 +126,13 @@ class RequestSpans:
     def _propagated(self) -> frozenset[str]:
         """Return the names of the headers that the propagators look at."""
         propagator = propagate.get_global_textmap()
-        if propagator is not self._propagator:
-            self._propagator = propagator
-            self._fields = frozenset(name.lower() for name in propagator.fields)
-        return self._fields
+        if propagator is self._propagator:
+            return self._fields
+        fields = frozenset(name.lower() for name in propagator.fields)
+        # In this order: another thread must not see a propagator with the fields of the last one.
+        self._fields = fields
+        self._propagator = propagator
+        return fields
 
     def route(self, exchange: Exchange, route: str) -> None:
         """Give a live span its route, as soon as the application knows it."""
@@ -220,6 +224,12 @@ def _patterns(variable: str) -> Iterator[str]:
                 yield word
 
 
+def _variable() -> Any:
+    """Return the variable that holds the current context; None where another runtime keeps it."""
+    runtime = context_api._RUNTIME_CONTEXT
+    return runtime._current_context if type(runtime) is ContextVarsRuntimeContext else None
+
+
 connect(
     {
         "Carried": Carried,
@@ -229,11 +239,12 @@ connect(
         "Ids": Ids,
         "RequestSpan": RequestSpan,
         "partial": partial,
-        "current_context": getattr(context_api._RUNTIME_CONTEXT, "_current_context", None),
+        "current_context": _variable(),
         "detach": context_api.detach,
         "getrandbits": random.getrandbits,
         "post_values": vars(hub.post),
         "propagate_values": vars(propagate),
+        "raw_items": Message.raw_items,
         "key_of_span": KEY_OF_SPAN,
         "APP": APP,
         "SAMPLED_MARK": kinds.SAMPLED,

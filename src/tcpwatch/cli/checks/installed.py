@@ -54,8 +54,9 @@ def check() -> Iterator[Finding]:
 def _hooks() -> Finding:
     if ordinary.built():
         return ok("hooks", "in C")
-    if sys.platform != "linux":
-        return absent("hooks", "in Python, which costs more: in C they are for Linux")
+    if sys.platform != "linux" or sys.version_info >= (3, 14):
+        why = "in C they are for CPython 3.10 to 3.13 on Linux"
+        return absent("hooks", f"in Python, which costs more: {why}")
     return absent(
         "hooks",
         "in Python, which costs more: there was no compiler when tcpwatch was installed",

@@ -14,14 +14,15 @@ from typing import Any, Final, TypeVar
 Called = TypeVar("Called", bound=Callable[..., Any])
 
 
-def _built() -> Any:
+def built(module: str) -> Any:
+    """Return a module in C, None if there is none."""
     try:
-        return import_module(f"{__name__}._compiled")
+        return import_module(module)
     except ImportError:
         return None
 
 
-_compiled: Final = _built()
+_compiled: Final = built(f"{__name__}._compiled")
 
 in_python: Final[dict[str, Callable[..., Any]]] = {}
 """What has a twin in C, by its name; empty if nothing is built."""

@@ -25,20 +25,18 @@
 #define OF_COURSES(THING) THING(Course) THING(Interval) THING(Leg)
 
 #define OF_TIMELINES(THING)                                                                        \
-    THING(Accepted) THING(Exchanged) THING(RequestRecord) THING(Timeline) THING(blank_timeline)    \
+    THING(Accepted) THING(Exchanged) THING(RequestRecord) THING(Timeline)    \
     THING(courses) THING(course_of) THING(conclude) THING(notes) THING(refused) THING(OVER)        \
     THING(DRAIN)
 
 /* Kinds of marks, places in tuples, and a limit. */
 #define NUMBERS(NUMBER)                                                                            \
     NUMBER(HANDLER_BEGAN) NUMBER(EXCHANGE_ENDED) NUMBER(CLOSED) NUMBER(SAMPLED)                    \
-    NUMBER(MOST_INTERVALS) NUMBER(WAIT) NUMBER(FLAGS) NUMBER(REFUSED) NUMBER(STATUS)
+    NUMBER(MOST_INTERVALS) NUMBER(EXCHANGED) NUMBER(WAIT) NUMBER(FLAGS) NUMBER(REFUSED) NUMBER(STATUS)
 
 #define TWINS(TWIN) TWIN(add_up) TWIN(add_spent) TWIN(intervals_of) TWIN(begun) TWIN(feed)
 /* clang-format on */
 
-#define OFFSET(name) Py_ssize_t name;
-#define DECLARE(name) PyObject *name;
 #define DECLARE_NUMBER(name) long name;
 #define PROTOTYPE(name) PyObject *name(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
@@ -54,6 +52,7 @@ extern struct slots {
 extern struct given {
     OF_COURSES(DECLARE)
     OF_TIMELINES(DECLARE)
+    PyObject *blank_timeline;
 } given;
 
 extern struct numbers {

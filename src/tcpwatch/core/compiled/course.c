@@ -110,6 +110,9 @@ add_spent(PyObject *module, PyObject *const *args, Py_ssize_t count)
         LEAVE_TO_PYTHON(add_spent);
     }
     long sequence = PyLong_AsLong(args[1]);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
     for (Py_ssize_t at = 0; at < PySequence_Fast_GET_SIZE(args[0]); at++) {
         PyObject *leg = PySequence_Fast_GET_ITEM(args[0], at);
         if (add_spent_in(leg, sequence, args[2], args[3]) < 0) {

@@ -7,28 +7,8 @@ struct given given;
 struct numbers numbers;
 struct in_python in_python;
 
-static int
-take_number(PyObject *from, const char *name, long *where)
-{
-    PyObject *found = NULL;
-    if (take(from, name, &found) < 0) {
-        return -1;
-    }
-    *where = PyLong_AsLong(found);
-    Py_DECREF(found);
-    return PyErr_Occurred() ? -1 : 0;
-}
-
-#define TAKE(name)                                                                                 \
-    if (take(things, #name, &given.name) < 0) {                                                    \
-        return NULL;                                                                               \
-    }
 #define TAKE_NUMBER(name)                                                                          \
     if (take_number(things, #name, &numbers.name) < 0) {                                           \
-        return NULL;                                                                               \
-    }
-#define LOCATE_IN(cls, part, name)                                                                 \
-    if (locate(given.cls, #name, &slots.part.name) < 0) {                                          \
         return NULL;                                                                               \
     }
 #define OF_COURSE(name) LOCATE_IN(Course, course, name)
@@ -48,7 +28,7 @@ connect_timeline(PyObject *module, PyObject *things)
     OF_TIMELINES(TAKE)
     NUMBERS(TAKE_NUMBER)
     TIMELINE_SLOTS(OF_TIMELINE)
-    if (keep_slots(&given.blank_timeline, given.Timeline) < 0) {
+    if (take_blank(things, "blank_timeline", given.Timeline, &given.blank_timeline) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

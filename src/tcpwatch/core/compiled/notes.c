@@ -19,7 +19,7 @@ exchanged_of(PyObject *told)
     PyObject *fields =
         PyTuple_Check(told) ? Py_NewRef(told) : PyObject_CallMethodNoArgs(told, word);
     PyObject *made = NULL;
-    if (fields != NULL && PyTuple_Check(fields) && PyTuple_GET_SIZE(fields) > numbers.STATUS) {
+    if (fields != NULL && PyTuple_Check(fields) && PyTuple_GET_SIZE(fields) == numbers.EXCHANGED) {
         made = named(given.Exchanged, fields);
     } else if (fields != NULL) {
         PyErr_SetString(PyExc_TypeError, "a request is told as the fields of Exchanged");
@@ -47,6 +47,15 @@ record_of(PyObject *timeline, const Fed *fed, PyObject *leg, PyObject *said, PyO
     return record;
 }
 
+/* Whether it is a server error; of a number that is too large for C, too. */
+static int
+is_server_error(PyObject *status)
+{
+    int beyond = 0;
+    long number = status == Py_None ? 0 : PyLong_AsLongAndOverflow(status, &beyond);
+    return beyond > 0 || (beyond == 0 && number >= 500);
+}
+
 /* What its status says of the connection. */
 static int
 judge(PyObject *timeline, PyObject *exchanged)
@@ -54,31 +63,34 @@ judge(PyObject *timeline, PyObject *exchanged)
     PyObject *status = PyTuple_GET_ITEM(exchanged, numbers.STATUS);
     int sampled = PyObject_IsTrue(PyTuple_GET_ITEM(exchanged, numbers.FLAGS));
     int refused = PyObject_IsTrue(PyTuple_GET_ITEM(exchanged, numbers.REFUSED));
-    if (sampled > 0) {
+    if (sampled < 0 || refused < 0) {
+        return -1;
+    }
+    if (sampled) {
         put_other(&TIMELINE(timeline, requests_exported), Py_True);
     }
-    if (refused > 0) {
+    if (refused) {
         PyObject *none = PyObject_CallFunctionObjArgs(given.refused, timeline, status, NULL);
         Py_XDECREF(none);
         return none == NULL ? -1 : 0;
     }
-    if (status != Py_None && PyLong_AsLong(status) >= 500) {
-        return add_to(&TIMELINE(timeline, server_errors), 1);
+    int failed = is_server_error(status);
+    if (PyErr_Occurred()) {
+        return -1;
     }
-    return PyErr_Occurred() ? -1 : 0;
+    return failed ? add_to(&TIMELINE(timeline, server_errors), 1) : 0;
 }
 
 /* _exchange_ended, of a request that has begun with the same marks */
 static int
 exchange_ended(PyObject *timeline, const Fed *fed, PyObject *leg, PyObject *said, PyObject *told)
 {
-    if (add_to(&TIMELINE(timeline, sequence), 1) < 0 || add_to(&TIMELINE(timeline, count), 1) < 0) {
-        return -1;
+    PyObject *exchanged = exchanged_of(told), *record = NULL;
+    if (exchanged != NULL && add_to(&TIMELINE(timeline, sequence), 1) == 0 &&
+        add_to(&TIMELINE(timeline, count), 1) == 0 && judge(timeline, exchanged) == 0) {
+        record = record_of(timeline, fed, leg, said, exchanged);
     }
-    PyObject *exchanged = exchanged_of(told);
-    int done = exchanged == NULL ? -1 : judge(timeline, exchanged);
-    PyObject *record = done < 0 ? NULL : record_of(timeline, fed, leg, said, exchanged);
-    done = record == NULL ? -1 : PyList_Append(TIMELINE(timeline, requests), record);
+    int done = record == NULL ? -1 : PyList_Append(TIMELINE(timeline, requests), record);
     Py_XDECREF(exchanged);
     Py_XDECREF(record);
     return done;

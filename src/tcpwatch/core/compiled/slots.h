@@ -58,18 +58,18 @@ locate(PyObject *cls, const char *name, Py_ssize_t *offset)
     return is_slot ? 0 : -1;
 }
 
-/* Replace an object by what it has in its slots, which must be all that it has. */
+/* Keep what an object has in its slots, which must be all that it has. */
 static inline int
-keep_slots(PyObject **where, PyObject *cls)
+keep_slots(PyObject **where, PyObject *object, PyObject *cls)
 {
     PyTypeObject *type = (PyTypeObject *)cls;
     if (!PyType_Check(cls) || type->tp_dictoffset || type->tp_weaklistoffset ||
-        Py_TYPE(*where) != type) {
+        Py_TYPE(object) != type) {
         PyErr_Format(PyExc_TypeError, "%R has more than slots", cls);
         return -1;
     }
     Py_ssize_t size = (type->tp_basicsize - sizeof(PyObject)) / sizeof(PyObject *);
-    PyObject *kept = PyTuple_New(size), **slot = (PyObject **)(*where + 1);
+    PyObject *kept = PyTuple_New(size), **slot = (PyObject **)(object + 1);
     for (Py_ssize_t at = 0; kept != NULL && at < size; at++) {
         PyTuple_SET_ITEM(kept, at, Py_NewRef(slot[at] == NULL ? Py_None : slot[at]));
     }
@@ -93,6 +93,9 @@ blank_of(PyObject *cls, PyObject *blank)
     return made;
 }
 
+#define OFFSET(name) Py_ssize_t name;
+#define DECLARE(name) PyObject *name;
+
 /* Take what is called so out of a dictionary. */
 static inline int
 take(PyObject *from, const char *name, PyObject **where)
@@ -105,5 +108,43 @@ take(PyObject *from, const char *name, PyObject **where)
     put_other(where, found);
     return 0;
 }
+
+/* The same, of an object whose slots are to be kept. */
+static inline int
+take_blank(PyObject *from, const char *name, PyObject *cls, PyObject **where)
+{
+    PyObject *blank = NULL;
+    if (take(from, name, &blank) < 0) {
+        return -1;
+    }
+    int done = keep_slots(where, blank, cls);
+    Py_DECREF(blank);
+    return done;
+}
+
+/* The same, of a whole number. */
+static inline int
+take_number(PyObject *from, const char *name, long *where)
+{
+    PyObject *found = NULL;
+    if (take(from, name, &found) < 0) {
+        return -1;
+    }
+    *where = PyLong_AsLong(found);
+    Py_DECREF(found);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* For functions that are given `things` and fill `given` and `slots`; they return NULL if they
+ * cannot.
+ */
+#define TAKE(name)                                                                                 \
+    if (take(things, #name, &given.name) < 0) {                                                    \
+        return NULL;                                                                               \
+    }
+#define LOCATE_IN(cls, part, name)                                                                 \
+    if (locate(given.cls, #name, &slots.part.name) < 0) {                                          \
+        return NULL;                                                                               \
+    }
 
 #endif

@@ -8,8 +8,9 @@ their bytes costs more than all that its serving thread does. What is not known 
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any, Final
+
+from tcpwatch.core.compiled import built
 
 Pack = Callable[[tuple[Any, ...]], bytes | None]
 """Takes a FinishedSpan whose attributes are `Grouped`; returns None where Python is to do it."""
@@ -21,14 +22,7 @@ Began = Callable[[Any, Any, Any, Any, Any], bool]
 """Takes a RequestSpans and what its `begin` is given; returns False where Python is to do it."""
 
 
-def _built() -> Any:
-    try:
-        return import_module(f"{__name__}._compiled")
-    except ImportError:
-        return None
-
-
-_compiled: Final = _built()
+_compiled: Final = built(f"{__name__}._compiled")
 
 pack: Final[Pack | None] = getattr(_compiled, "pack", None)
 packed: Final[Packed | None] = getattr(_compiled, "packed", None)

@@ -17,16 +17,13 @@
 #define GIVEN(THING)                                                                               \
     THING(Carried) THING(Connection) THING(Context) THING(Exchange) THING(Ids)                     \
     THING(RequestSpan) THING(partial) THING(current_context) THING(detach) THING(getrandbits)      \
-    THING(post_values) THING(propagate_values) THING(key_of_span) THING(APP) THING(SAMPLED_MARK)
+    THING(post_values) THING(propagate_values) THING(raw_items) THING(key_of_span) THING(APP) THING(SAMPLED_MARK)
 
 #define WORDS(WORD)                                                                                \
     WORD(_HTTP_TEXT_FORMAT) WORD(_become) WORD(_fields) WORD(_headers) WORD(_propagator)           \
     WORD(_value_) WORD(encoded) WORD(groups) WORD(home) WORD(in_child) WORD(instrument) WORD(is_straight) WORD(lower)       \
-    WORD(names) WORD(usual)
+    WORD(names) WORD(raw_items) WORD(usual)
 /* clang-format on */
-
-#define OFFSET(name) Py_ssize_t name;
-#define DECLARE(name) PyObject *name;
 
 extern struct slots {
     struct {
@@ -60,7 +57,6 @@ PyObject *pack(PyObject *module, PyObject *finished);
 PyObject *packed(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 /* usual.c */
-PyObject *fields(PyObject *module, PyObject *head);
 int read_usual(PyObject *known, Usual *usual);
 int is_usual(PyObject *const *args, const Usual *usual, PyObject **head_fields);
 

@@ -6,28 +6,8 @@ struct slots slots;
 struct given given;
 struct words words;
 
-#define TAKE(name)                                                                                 \
-    if (take(things, #name, &given.name) < 0) {                                                    \
-        return NULL;                                                                               \
-    }
-#define LOCATE_IN(cls, part, name)                                                                 \
-    if (locate(given.cls, #name, &slots.part.name) < 0) {                                          \
-        return NULL;                                                                               \
-    }
 #define OF_CONNECTION(name) LOCATE_IN(Connection, connection, name)
 #define OF_EXCHANGE(name) LOCATE_IN(Exchange, exchange, name)
-
-static int
-take_place(PyObject *things, const char *name, long *where)
-{
-    PyObject *found = NULL;
-    if (take(things, name, &found) < 0) {
-        return -1;
-    }
-    *where = PyLong_AsLong(found);
-    Py_DECREF(found);
-    return PyErr_Occurred() ? -1 : 0;
-}
 
 static PyObject *
 connect_starting(PyObject *module, PyObject *things)
@@ -35,8 +15,8 @@ connect_starting(PyObject *module, PyObject *things)
     GIVEN(TAKE)
     CONNECTION_SLOTS(OF_CONNECTION)
     EXCHANGE_SLOTS(OF_EXCHANGE)
-    if (take_place(things, "TRACE_ID", &given.trace_id_at) < 0 ||
-        take_place(things, "SPAN_ID", &given.span_id_at) < 0) {
+    if (take_number(things, "TRACE_ID", &given.trace_id_at) < 0 ||
+        take_number(things, "SPAN_ID", &given.span_id_at) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -50,7 +30,6 @@ static PyMethodDef methods[] = {
     {"began", (PyCFunction)(void (*)(void))began, METH_FASTCALL,
      "began(spans, connection, exchange, head, app)\n--\n\nSay whether a request's span was "
      "begun."},
-    {"fields", fields, METH_O, "fields(head)\n--\n\nReturn a head's fields by lower-case names."},
     {"connect_starting", connect_starting, METH_O, "Take what requests.py has to give."},
     {NULL, NULL, 0, NULL},
 };

@@ -245,14 +245,15 @@ sealed(const Bytes *span)
     return message;
 }
 
-/* The protocol's number of a SpanKind, which is one more than the API's; 0 if it is none. */
+/* The protocol's number of a SpanKind, which is one more than the API's; 0 if it is none of ours.
+ */
 static int
 kind_of(PyObject *finished)
 {
     PyObject *number = PyObject_GetAttr(PyTuple_GET_ITEM(finished, KIND), words._value_);
     long kind = number == NULL ? -1 : PyLong_AsLong(number);
     Py_XDECREF(number);
-    return kind < 0 || kind > 4 ? 0 : kind + 1;
+    return kind == 0 || kind == 1 ? kind + 1 : 0;
 }
 
 /* pack(finished) -> bytes | None */
@@ -282,7 +283,7 @@ pack(PyObject *module, PyObject *finished)
 static PyObject *
 late_span(PyObject *cls, PyObject *home, PyObject *message)
 {
-    PyObject *made = ((PyTypeObject *)cls)->tp_alloc((PyTypeObject *)cls, 0);
+    PyObject *made = ((PyTypeObject *)cls)->tp_new((PyTypeObject *)cls, given.nothing, NULL);
     if (made != NULL && (PyObject_SetAttr(made, words.home, home) < 0 ||
                          PyObject_SetAttr(made, words.encoded, message) < 0)) {
         Py_CLEAR(made);
@@ -298,7 +299,7 @@ packed(PyObject *module, PyObject *const *args, Py_ssize_t count)
         PyErr_SetString(PyExc_TypeError, "packed() takes a tuple of spans, their home, a class");
         return NULL;
     }
-    PyObject *spans = args[0], *found = PyList_New(PyTuple_GET_SIZE(spans));
+    PyObject *spans = args[0], *found = PyList_New(0);
     for (Py_ssize_t at = 0; found != NULL && at < PyTuple_GET_SIZE(spans); at++) {
         PyObject *message = pack(module, PyTuple_GET_ITEM(spans, at));
         if (message == Py_None) {
@@ -307,11 +308,10 @@ packed(PyObject *module, PyObject *const *args, Py_ssize_t count)
         }
         PyObject *late = message == NULL ? NULL : late_span(args[2], args[1], message);
         Py_XDECREF(message);
-        if (late == NULL) {
+        if (late == NULL || PyList_Append(found, late) < 0) {
             Py_CLEAR(found);
-        } else {
-            PyList_SET_ITEM(found, at, late);
         }
+        Py_XDECREF(late);
     }
     return found;
 }

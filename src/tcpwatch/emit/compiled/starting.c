@@ -6,13 +6,15 @@
 static int
 decide(PyObject *connection, PyObject *exchange, PyObject *flags)
 {
-    PyObject *marks = CONNECTION(connection, marks), *told = PyTuple_Pack(2, flags, given.nothing);
+    PyObject *told = PyTuple_Pack(2, flags, given.nothing); /* which may let others run */
+    PyObject *marks = Py_NewRef(CONNECTION(connection, marks));
     int done = told == NULL || PyList_Append(marks, given.SAMPLED_MARK) < 0 ||
                        PyList_Append(marks, EXCHANGE(exchange, head_ns)) < 0 ||
                        PyList_Append(marks, told) < 0
                    ? -1
                    : 0;
     Py_XDECREF(told);
+    Py_DECREF(marks);
     put_other(&CONNECTION(connection, flags), flags);
     put_other(&CONNECTION(connection, trace_state), given.nothing);
     return done;

@@ -24,9 +24,17 @@ put_field(PyObject *found, PyObject *pair)
 /* Return the first value of each header by its lower-case name; TypeError or AttributeError if it
  * is none that we know.
  */
-PyObject *
-fields(PyObject *module, PyObject *head)
+static PyObject *
+fields(PyObject *head)
 {
+    PyObject *items = PyObject_GetAttr((PyObject *)Py_TYPE(head), words.raw_items);
+    Py_XDECREF(items);
+    if (items != given.raw_items) { /* its class may make them up */
+        if (items != NULL) {
+            PyErr_SetString(PyExc_TypeError, "a head has the fields of a Message");
+        }
+        return NULL;
+    }
     PyObject *pairs = PyObject_GetAttr(head, words._headers);
     if (pairs == NULL || !PyList_CheckExact(pairs)) {
         if (pairs != NULL) {
@@ -77,7 +85,7 @@ static int
 is_free(void)
 {
     PyObject *current = NULL;
-    if (given.current_context == Py_None ||
+    if (!PyContextVar_CheckExact(given.current_context) ||
         PyContextVar_Get(given.current_context, NULL, &current) < 0) {
         return 0;
     }
@@ -144,7 +152,7 @@ is_usual(PyObject *const *args, const Usual *usual, PyObject **head_fields)
     if (!is_first(connection, exchange) || !is_free() || !is_ours(usual, args[4])) {
         return -1;
     }
-    *head_fields = fields(NULL, args[3]);
+    *head_fields = fields(args[3]);
     if (*head_fields == NULL) {
         if (PyErr_ExceptionMatches(PyExc_TypeError) ||
             PyErr_ExceptionMatches(PyExc_AttributeError)) {

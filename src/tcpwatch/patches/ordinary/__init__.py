@@ -8,22 +8,15 @@ TCPWATCH_C_HOOKS=off the hooks in Python are all there is.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+
+from tcpwatch.core import compiled
 
 Called = TypeVar("Called", bound=Callable[..., Any])
 
 
-def _built() -> Any:
-    """Return the module in C, None if there is none."""
-    try:
-        return importlib.import_module(f"{__name__}._ordinary")
-    except ImportError:
-        return None
-
-
-_ordinary = _built()
+_ordinary = compiled.built(f"{__name__}._ordinary")
 _twins: dict[Any, Any] = {}
 """What is in C, by what it is in Python."""
 

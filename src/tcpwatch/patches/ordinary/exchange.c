@@ -47,16 +47,16 @@ ends_plainly(PyObject *exchange)
 static int
 end_span(PyObject *connection, PyObject *exchange)
 {
-    PyObject *output = value(given.hub_values, words.output);
-    if (EXCHANGE(exchange, span) == Py_None || output == Py_None) {
+    if (EXCHANGE(exchange, span) == Py_None) {
         return 0;
     }
-    PyObject *none = NULL;
-    if (output != NULL) {
-        Py_INCREF(output);
+    PyObject *output = Py_XNewRef(value(given.hub_values, words.output)), *none = NULL;
+    if (output == Py_None) {
+        none = Py_NewRef(Py_None);
+    } else if (output != NULL) {
         none = PyObject_CallFunctionObjArgs(given.end_span, connection, exchange, output, NULL);
-        Py_DECREF(output);
     }
+    Py_XDECREF(output);
     Py_XDECREF(none);
     return none == NULL ? -1 : 0;
 }
@@ -153,14 +153,15 @@ handle_ended(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (!is_a(exchange, given.Exchange) || !ends_plainly(exchange) || is_forked()) {
         LEAVE_TO_PYTHON(handle_ended);
     }
-    int stays = keeps_alive(PyTuple_GET_ITEM(token, 1));
-    if (stays < 0) {
-        if (!is_forgiven()) {
+    Py_INCREF(exchange);
+    int stays = keeps_alive(PyTuple_GET_ITEM(token, 1)); /* which may be the host's own property */
+    if (stays < 0 || EXCHANGE(exchange, ended) != Py_False) {
+        Py_DECREF(exchange);
+        if (stays < 0 && !is_forgiven()) {
             return NULL;
         }
         LEAVE_TO_PYTHON(handle_ended);
     }
-    Py_INCREF(exchange);
     int done = end_of(connection, exchange);
     if (done == 0) {
         done = put(&CONNECTION(connection, stage), PyLong_FromLong(WAITING));

@@ -114,16 +114,8 @@ send_marks(PyObject *connection, PyObject *marks)
 
 /* -- the module -------------------------------------------------------------------------------- */
 
-#define TAKE(name)                                                                                 \
-    if (take(things, #name, &given.name) < 0) {                                                    \
-        return NULL;                                                                               \
-    }
 #define TAKE_HOOK(name)                                                                            \
     if (take(hooks, #name, &twins.name) < 0) {                                                     \
-        return NULL;                                                                               \
-    }
-#define LOCATE_IN(cls, part, name)                                                                 \
-    if (locate(given.cls, #name, &slots.part.name) < 0) {                                          \
         return NULL;                                                                               \
     }
 #define OF_CONNECTION(name) LOCATE_IN(Connection, connection, name)
@@ -138,8 +130,8 @@ connect_to(PyObject *module, PyObject *args)
         return NULL;
     }
     GIVEN(TAKE)
-    if (keep_slots(&given.blank_connection, given.Connection) < 0 ||
-        keep_slots(&given.blank_exchange, given.Exchange) < 0) {
+    if (take_blank(things, "blank_connection", given.Connection, &given.blank_connection) < 0 ||
+        take_blank(things, "blank_exchange", given.Exchange, &given.blank_exchange) < 0) {
         return NULL;
     }
     HOOKS(TAKE_HOOK)

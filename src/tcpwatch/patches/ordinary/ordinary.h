@@ -42,8 +42,6 @@
     SLOT(state) SLOT(thread_id) SLOT(totals)
 /* clang-format on */
 
-#define OFFSET(name) Py_ssize_t name;
-
 extern struct slots {
     struct {
         CONNECTION_SLOTS(OFFSET)
@@ -67,8 +65,8 @@ extern struct slots {
 #define GIVEN(THING)                                                                               \
     THING(Accepted) THING(BaseHTTPRequestHandler) THING(Connection) THING(Exchange)                \
     THING(Kernel) THING(Loop) THING(Message) THING(SocketIO) THING(SocketRef)                      \
-    THING(SocketWriter) THING(partial) THING(socket) THING(blank_connection)                       \
-    THING(blank_exchange) THING(by_socket) THING(connected) THING(connections) THING(hub)          \
+    THING(SocketWriter) THING(partial) THING(socket)                       \
+    THING(by_socket) THING(connected) THING(connections) THING(hub)          \
     THING(hub_values) THING(post_values) THING(loops) THING(post) THING(serving)                   \
     THING(handle_code) THING(adopt_flask) THING(application) THING(is_refused) THING(known_views)  \
     THING(note_blocking) THING(own_address) THING(received) THING(unwatch) THING(view_of)          \
@@ -89,10 +87,9 @@ extern struct slots {
     HOOK(watched_readinto) HOOK(watched_write)
 /* clang-format on */
 
-#define DECLARE(name) PyObject *name;
-
 extern struct given {
     GIVEN(DECLARE)
+    PyObject *blank_connection, *blank_exchange;
 } given;
 
 extern struct twins {
