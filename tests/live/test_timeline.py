@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 
 import pytest
@@ -50,7 +51,7 @@ class Stopwatch:
 def test_an_idle_server_shows_no_wait_that_nobody_had(start: Start, seen: Seen) -> None:
     """Of 200 requests one after another on a threaded server at most 2 % report a wait over 1 ms.
 
-    Only requests that were answered at once are judged: in the others somebody may have waited.
+    Except those whose clients had it: the request took at least half of the wait longer than most.
     """
     server = start()
     took: dict[object, float] = {}
@@ -60,11 +61,13 @@ def test_an_idle_server_shows_no_wait_that_nobody_had(start: Start, seen: Seen) 
             client.sendall(request_bytes("/"))
             assert read_response(client).body == b"hello"
             took[local_port(client)] = time.monotonic() - began
-    connections = seen.wait_connections(200)
-    at_once = [s for s in connections if took[s.attributes["network.peer.port"]] < JIFFY]
-    assert len(at_once) > 100
-    waits = [number(span, "tcpwatch.phase.accept_queue") for span in at_once]
-    assert len([wait for wait in waits if wait > 0.001]) <= 0.02 * len(waits)
+    usual = statistics.median(took.values())
+    waits = [
+        (number(span, "tcpwatch.phase.accept_queue"), took[span.attributes["network.peer.port"]])
+        for span in seen.wait_connections(200)
+    ]
+    nobodys = [wait for wait, seconds in waits if wait > 0.001 and seconds < usual + wait / 2]
+    assert len(nobodys) <= 0.02 * len(waits)
 
 
 def test_a_busy_interpreter_is_a_wait(start: Start, seen: Seen) -> None:
