@@ -19,6 +19,7 @@ from werkzeug.serving import make_server
 
 from tcpwatch.guard import guard
 from tcpwatch.hub import exchanges
+from tcpwatch.patches import twins
 from tests.apps.handlers import Plain
 from tests.hard.apps_a_deeds import (
     DEEDS,
@@ -78,15 +79,18 @@ def test_nothing_is_current_after_an_error_of_ours(
     def fail(*args: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(exchanges, "end", fail)
     with (
         http.server.HTTPServer(("127.0.0.1", 0), Plain) as server,
         socket.create_connection(("127.0.0.1", server.server_port), LIMIT) as client,
+        monkeypatch.context() as broken,
     ):
+        broken.setattr(exchanges, "end_span", fail)
+        twins.connect()  # the hooks in C are given it
         client.sendall(request_bytes("/", CALLER))
         server.handle_request()
         assert read_all(client).endswith(b"/")
         assert_nothing_current()
+    twins.connect()
     assert guard.errors.pop("BaseHTTPRequestHandler.handle_one_request") == 1
 
 
