@@ -73,7 +73,8 @@ class Hook(BuildHookInterface[Any]):
         except (BaseError, CCompilerError, OSError) as error:
             self.app.display_warning(
                 f"tcpwatch's hooks and messages are not built in C ({error}), and cost several "
-                "times as much in Python; install a C compiler and Python's headers, then tcpwatch"
+                "times as much in Python; install a C compiler and Python's headers, then tcpwatch "
+                "anew"
             )
             return
         build_data["pure_python"] = False
