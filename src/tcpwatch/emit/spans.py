@@ -150,11 +150,8 @@ class Spans:
         self, record: ConnectionRecord, listener: Listener, parent: tuple[int, int], wall: int
     ) -> Iterator[FinishedSpan]:
         trace_id, parent_id = parent
-        new_span_id, whose, state = (
-            self._tracing.new_span_id,
-            (parent_id, False),
-            record.trace_state,
-        )
+        new_span_id = self._tracing.new_span_id
+        whose, state = (parent_id, False), record.trace_state
         places = self._places(listener) if record.intervals else {}
         for phase, start_ns, end_ns, _ in record.intervals:
             ids, times = (trace_id, new_span_id()), (wall + start_ns, wall + end_ns)
