@@ -96,7 +96,7 @@ def test_what_many_servers_of_one_port_have_counted_is_not_forgotten(loops: Loop
         loop = loops.add(number, listener(number), None, FakeKernel())
         loop.accepted += 1
         loop.accept_errors["EMFILE"] += 1
-        loop.totals["accept"] += 10
+        loop.spent("accept", 10)
         loops.retire(number)
         known = loops.known()
         assert len(known) <= room._RETIRED

@@ -2,5 +2,6 @@
 
 import sys
 
-for room in ("core.compiled._compiled", "emit.compiled._compiled", "patches.ordinary._ordinary"):
+ROOMS = ("core.compiled", "emit.compiled", "hub.compiled")
+for room in (*(f"{room}._compiled" for room in ROOMS), "patches.ordinary._ordinary"):
     sys.modules[f"tcpwatch.{room}"] = None  # type: ignore[assignment]  # to import it is an error

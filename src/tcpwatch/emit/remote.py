@@ -25,7 +25,7 @@ from tcpwatch.emit.log import export
 from tcpwatch.emit.peers import Peers
 from tcpwatch.emit.plain import plain_span, real_span
 from tcpwatch.emit.providers import exported, on_console, relaying, resolve
-from tcpwatch.emit.requests import RequestSpans
+from tcpwatch.emit.requests import requests_of
 from tcpwatch.emit.telemetry import Telemetry
 from tcpwatch.emit.tracing import Tracing
 from tcpwatch.hub.loop import Listener, Loop
@@ -45,7 +45,7 @@ class RemoteTelemetry:
             provider = _provider(hub)
         tracing, peers = Tracing(provider), Peers.of(provider)
         self.allocate = tracing.allocate
-        self.requests: Requests = RequestSpans(tracing, peers, hub.settings)
+        self.requests: Requests = requests_of(tracing, peers, hub.settings)
         self.sinks: list[Sink] = []
         self._post = hub.post
         self._relay = hub.post.relay = Relay()
@@ -159,7 +159,7 @@ class RemoteLoop(Loop):
         self.label = now if now == names.BLAME_FORK_LIMIT else None
         self.since_ns, self.away_since = state["since_ns"], state["away_since"]
         self.connection, self.accepted = state["connection"], state["accepted"]
-        self.totals.update(state["totals"])
+        self.count(state["totals"])
         self.accept_errors.update(
             {key: count - self.accept_errors[key] for key, count in state["errors"].items()}
         )

@@ -34,6 +34,7 @@ from tcpwatch.emit.starting import Current, Starter
 from tcpwatch.emit.tracing import Tracing
 from tcpwatch.hub import hub
 from tcpwatch.hub.connection import APP, Connection, Exchange
+from tcpwatch.hub.post import Post
 from tcpwatch.settings import Settings
 
 logger = logging.getLogger("tcpwatch")
@@ -66,16 +67,43 @@ def _fields(head: Message) -> dict[str, str]:
     return dict(zip(map(str.lower, map(_name_of, pairs)), map(_value_of, pairs), strict=True))
 
 
-class RequestSpans:
+class UntracedRequests:
+    """Where nobody traces there only is to say whose a request's metrics are: ours, or nobody's."""
+
+    def __init__(self, peers: Peers, settings: Settings) -> None:
+        self._peers = peers
+        patterns = [*settings.excluded_urls, *_patterns(_EXCLUDED_URLS)]
+        self._excluded = re.compile("|".join(patterns)) if patterns else None
+
+    def begin(self, connection: Connection, exchange: Exchange, head: Message, app: Any) -> None:
+        """See whether others report the request, or nobody is to."""
+        self._is_ours(exchange, app)
+
+    def _is_ours(self, exchange: Exchange, app: Any) -> bool:
+        if self._excluded is not None and self._excluded.search(exchange.target or ""):
+            exchange.excluded = True
+            return False
+        if app is not None and self._peers.instrument(app):
+            exchange.peer_instrumented = True
+            return False
+        return True
+
+    def end(self, connection: Connection, exchange: Exchange) -> None:
+        """There is no span to end."""
+
+    def route(self, exchange: Exchange, route: str) -> None:
+        """There is no span that would want to know."""
+
+
+class RequestSpans(UntracedRequests):
     """Begins and ends request spans with our tracer."""
 
     def __init__(self, tracing: Tracing, peers: Peers, settings: Settings) -> None:
-        self._tracing, self._peers = tracing, peers
+        super().__init__(peers, settings)
+        self._tracing = tracing
         self._starter = Starter(tracing, settings)
-        patterns = [*settings.excluded_urls, *_patterns(_EXCLUDED_URLS)]
-        self._excluded = re.compile("|".join(patterns)) if patterns else None
         bound = tracing.root_bound
-        usual = settings.c_hooks and not patterns and bound is not None
+        usual = settings.c_hooks and self._excluded is None and bound is not None
         self.usual = (tracing, peers, self._starter, bound) if usual else None
         """What C needs where most spans start the same way."""
         self._propagator: Any = None
@@ -87,13 +115,7 @@ class RequestSpans:
             self._begin(connection, exchange, head, app)
 
     def _begin(self, connection: Connection, exchange: Exchange, head: Message, app: Any) -> None:
-        if self._excluded is not None and self._excluded.search(exchange.target or ""):
-            exchange.excluded = True
-            return
-        if app is not None and self._peers.instrument(app):
-            exchange.peer_instrumented = True
-            return
-        if not self._tracing.enabled:
+        if not self._is_ours(exchange, app):
             return
         context = context_api.get_current()
         if context and _is_suppressed():
@@ -143,7 +165,7 @@ class RequestSpans:
 
     def end(self, connection: Connection, exchange: Exchange) -> None:
         """End a request's span with its last byte."""
-        if exchange.refused and exchange.span_facts is None and self._tracing.enabled:
+        if exchange.refused and exchange.span_facts is None:
             self._start(connection, exchange, context_api.Context(), None)
         current: Current | None = exchange.span
         if current is None:
@@ -157,6 +179,13 @@ class RequestSpans:
         if span is not None:
             exchange.span_facts = (*current.ids.facts[:-1], bool(current.ids.flags & SAMPLED))
             _finish(connection, exchange, span, end, wall)
+
+
+def requests_of(tracing: Tracing, peers: Peers, settings: Settings) -> UntracedRequests:
+    """Return what follows the requests of a process."""
+    if tracing.enabled:
+        return RequestSpans(tracing, peers, settings)
+    return UntracedRequests(peers, settings)
 
 
 def _is_suppressed() -> bool:
@@ -242,7 +271,8 @@ connect(
         "current_context": _variable(),
         "detach": context_api.detach,
         "getrandbits": random.getrandbits,
-        "post_values": vars(hub.post),
+        "Post": Post,
+        "post": hub.post,
         "propagate_values": vars(propagate),
         "raw_items": Message.raw_items,
         "key_of_span": KEY_OF_SPAN,

@@ -22,7 +22,7 @@ from tcpwatch.emit.observables import Observables
 from tcpwatch.emit.peers import Peers
 from tcpwatch.emit.process import ProcessMetrics
 from tcpwatch.emit.providers import Providers, application_tracer_provider, preload, resolve
-from tcpwatch.emit.requests import RequestSpans
+from tcpwatch.emit.requests import requests_of
 from tcpwatch.emit.spans import Spans
 from tcpwatch.emit.tracing import Tracing
 from tcpwatch.emit.version import VERSION
@@ -52,7 +52,7 @@ class Telemetry:
         tracing = self.tracing = Tracing(providers.tracer)
         peers = self._peers = Peers.of(providers.tracer)
         self.allocate = tracing.allocate if tracing.enabled else _no_ids
-        self.requests: Requests = RequestSpans(tracing, peers, settings)
+        self.requests: Requests = requests_of(tracing, peers, settings)
         self.sinks: list[Sink] = []
         if tracing.enabled:
             self.sinks.append(Spans(tracing, Keeper(settings), settings))

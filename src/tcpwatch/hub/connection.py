@@ -1,6 +1,6 @@
 """A live connection and its current exchange, as the serving threads write on them.
 
-Everything here is touched on the hot path: plain slots, no locks. One thread at a time serves a
+Everything here is touched on the hot path: plain slots, no locks, and in C where that is built. One thread at a time serves a
 connection, so one thread at a time writes.
 """
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tcpwatch import names
 from tcpwatch.core import kinds
 from tcpwatch.core.marks import Accepted, Exchanged, Marks, View
+from tcpwatch.hub.compiled import typed
 
 if TYPE_CHECKING:
     from tcpwatch.hub.loop import Loop
@@ -34,6 +35,7 @@ APP: Final = 3
 RESPONDING: Final = 4
 
 
+@typed
 class Exchange:
     """One request and its response while they happen; times are monotonic nanoseconds."""
 
@@ -142,6 +144,7 @@ NO_SPAN: Final = (0, 0, 0, False, 0, (), False)
 assert len(Exchanged._fields) == 16 + len(NO_SPAN)
 
 
+@typed
 class Connection:
     """One accepted connection; `marks` are those that nobody has been handed yet.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic_ns as clock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from tcpwatch.core import kinds
-from tcpwatch.core.marks import Marks
+from tcpwatch.core.marks import Accepted, Marks
 from tcpwatch.guard import guard
 from tcpwatch.hub.connection import KEPT, Connection, Exchange
 
@@ -53,4 +54,10 @@ def end_span(connection: Connection, exchange: Exchange, output: Output) -> None
 
 def frozen(marks: Marks) -> Marks:
     """Return marks as plain values, for another process."""
-    return [each.freeze() if type(each) is Exchange else each for each in marks]
+    return [_PLAIN[type(each)](each) if type(each) in _PLAIN else each for each in marks]
+
+
+_PLAIN: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {
+    Exchange: Exchange.freeze,
+    Accepted: tuple,
+}

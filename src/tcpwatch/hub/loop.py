@@ -12,6 +12,7 @@ from time import monotonic_ns as clock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tcpwatch import names
+from tcpwatch.hub.compiled import typed
 from tcpwatch.kernel.reader import Kernel
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ _IDLE: Final = names.LOOP_IDLE
 _SHORTEST_ACTIVITY_NS: Final = 20_000
 _HISTORY: Final = 4096
 _SPINNING: Final = 64
+_SPENT: Final = {state: f"{state}_ns" for state in names.LOOP_STATES}
+"""The field that has a state's total."""
+
 _ANY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared with, not bound to
 
 
@@ -44,6 +48,7 @@ def _own_address(listener: Listener) -> tuple[str, int | None] | None:
     return listener.address, listener.port
 
 
+@typed
 class Loop:
     """The state of one server's accept loop.
 
@@ -52,12 +57,12 @@ class Loop:
 
     # With more than 30 attributes an instance without slots would be a plain dictionary.
     __slots__ = (
-        *("_drops_at_start", "_failing_errno", "accept_errors", "accepted", "accepting"),
+        *("_drops_at_start", "_failing_errno", "_told", "accept_errors", "accepted", "accepting"),
         *("away_since", "blocked_ns", "by_hand", "connection", "depth", "depth_zero_ns"),
         *("failing_with", "failures", "getting", "history", "kept", "kernel"),
         *("key", "label", "limit", "listener", "own_address", "plain_peers", "running"),
         *("select_returned_ns", "services", "since_ns", "slept", "sock", "spinning", "state"),
-        *("_told", "thread_id", "totals"),
+        *("thread_id", *_SPENT.values()),
     )
 
     def __init__(self, listener: Listener, sock: socket.socket | None, kernel: Kernel) -> None:
@@ -69,7 +74,7 @@ class Loop:
         """The local address of every connection; None where each may have another."""
         self.state: str = names.LOOP_SERVICE
         self.since_ns = 0
-        self.totals: dict[str, int] = dict.fromkeys(names.LOOP_STATES, 0)
+        self.count(dict.fromkeys(names.LOOP_STATES, 0))
         self._told: dict[str, int] = {}
         self.away_since = 0
         self.thread_id = 0
@@ -104,12 +109,27 @@ class Loop:
         self._failing_errno: int | None = None
         self._drops_at_start = self.read_drops()
 
+    @property
+    def totals(self) -> dict[str, int]:
+        """Nanoseconds by loop state, without those of the present one."""
+        return {state: getattr(self, field) for state, field in _SPENT.items()}
+
+    def count(self, totals: dict[str, int]) -> None:
+        """Have these be the totals."""
+        for state, ns in totals.items():
+            setattr(self, _SPENT[state], ns)
+
+    def spent(self, state: str, ns: int) -> None:
+        """Add to the total of a state."""
+        field = _SPENT[state]
+        setattr(self, field, getattr(self, field) + ns)
+
     def turn(self, state: str, now: int, connection: int | None = None) -> None:
         """Leave what the loop did until `now` and begin `state`, for `connection` if for one."""
         since = self.since_ns
         if since:
             before, spent = self.state, now - since
-            self.totals[before] += spent
+            self.spent(before, spent)
             if spent >= _SHORTEST_ACTIVITY_NS:
                 self.history.append((self.label or before, since, now, self.connection))
         self.state = state
@@ -173,7 +193,7 @@ class Loop:
             "since_ns": self.since_ns,
             "away_since": self.away_since,
             "connection": self.connection,
-            "totals": dict(self.totals),
+            "totals": self.totals,
             "accepted": self.accepted,
             "errors": dict(self.accept_errors),
             "depth": self.depth,
@@ -183,8 +203,8 @@ class Loop:
 
     def inherit(self, other: Loop) -> None:
         """Count what another loop has counted, from now on as this one's."""
-        for state, spent in other.totals.items():
-            self.totals[state] += spent
+        for state, ns in other.totals.items():
+            self.spent(state, ns)
         self.accepted += other.accepted
         for mine, theirs in (
             (self.accept_errors, other.accept_errors),
@@ -239,7 +259,7 @@ class Loop:
     def times(self) -> dict[str, int]:
         """Return nanoseconds by loop state, the unfinished present one included."""
         while True:
-            since, totals, state = self.since_ns, dict(self.totals), self.state
+            since, totals, state = self.since_ns, self.totals, self.state
             if since == self.since_ns:  # else the loop has turned meanwhile
                 break
         if since:

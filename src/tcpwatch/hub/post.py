@@ -24,6 +24,10 @@ _CHILD_PATIENCE = 0.05
 class Post:
     """Carries messages; a full queue loses its oldest, and every loss is counted in `dropped`."""
 
+    __slots__ = (
+        *("_capacity", "_crowd", "dropped", "in_child", "queue", "relay", "remote", "worker"),
+    )
+
     def __init__(self, capacity: int) -> None:
         self.hold(capacity)
         self.queue: deque[Message] = deque()

@@ -53,6 +53,12 @@ class SocketRef(weakref.ref[Any]):
 class Hub:
     """See the module."""
 
+    __slots__ = (
+        *("_hears_forks", "_keys", "active", "by_socket", "connections", "flush_in_vain_ns"),
+        *("is_helper", "kernel", "lock", "loops", "observed_pid", "opening", "output", "pid"),
+        *("post", "reported_errors", "reported_losses", "self_ns", "serving", "settings"),
+    )
+
     def __init__(self) -> None:
         self.settings = Settings()
         self.kernel = Kernel()

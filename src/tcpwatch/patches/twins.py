@@ -17,12 +17,14 @@ from tcpwatch.core import kinds
 from tcpwatch.core.marks import Accepted
 from tcpwatch.hub import exchanges, hub
 from tcpwatch.hub.connection import KEPT, Connection, Exchange
-from tcpwatch.hub.loop import Loop
-from tcpwatch.hub.registry import SocketRef
+from tcpwatch.hub.loop import Listener, Loop
+from tcpwatch.hub.post import Post
+from tcpwatch.hub.registry import Hub, SocketRef
 from tcpwatch.kernel.addresses import own_address
 from tcpwatch.kernel.reader import Kernel
 from tcpwatch.kernel.tcp_info import TELLING_SIZE
 from tcpwatch.patches import connections, flask, http_server, ordinary, socketserver, streams
+from tcpwatch.settings import Settings
 
 _HOOKS: Final[dict[str, Callable[..., Any]]] = {
     "service_began": socketserver._service_began,
@@ -53,9 +55,12 @@ def _things() -> dict[str, Any]:
         "BaseHTTPRequestHandler": BaseHTTPRequestHandler,
         "Connection": Connection,
         "Exchange": Exchange,
+        "Hub": Hub,
         "Kernel": Kernel,
         "Loop": Loop,
         "Message": Message,
+        "Post": Post,
+        "Settings": Settings,
         "SocketIO": socket.SocketIO,
         "SocketRef": SocketRef,
         "SocketWriter": streams._UNBUFFERED,
@@ -65,10 +70,9 @@ def _things() -> dict[str, Any]:
         "blank_exchange": Exchange(0, 0, 0),
         "by_socket": hub.by_socket,
         "connected": flask._connected,
+        "collected": hub._collected,
         "connections": hub.connections,
         "hub": hub,
-        "hub_values": vars(hub),
-        "post_values": vars(hub.post),
         "loops": hub.loops.by_server,
         "post": hub.post,
         "serving": hub.serving.by_thread,
@@ -88,6 +92,8 @@ def _things() -> dict[str, Any]:
         **{name: value for name, value in vars(names).items() if name.isupper()},
         "KEPT": KEPT,
         "TELLING_SIZE": TELLING_SIZE,
+        "FORKING": Listener._fields.index("forking"),
+        "WALL": Accepted._fields.index("wall_ns"),
     }
 
 

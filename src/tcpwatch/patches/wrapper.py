@@ -147,7 +147,7 @@ def around(
     quick = None
     if parameters is not None:
         size = shown.count(",") + 1
-        quick = ordinary.around(original, before, after, failed, spend, size, one_of)
+        quick = ordinary.around(original, before, after, failed, size, one_of)
     called: dict[str, Any] = {
         "due": itertools.cycle([0] * (one_of - 1) + [1]).__next__,
         "now": perf_counter_ns,

@@ -37,7 +37,6 @@
 #define TWINS(TWIN) TWIN(add_up) TWIN(add_spent) TWIN(intervals_of) TWIN(begun) TWIN(feed)
 /* clang-format on */
 
-#define DECLARE_NUMBER(name) long name;
 #define PROTOTYPE(name) PyObject *name(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 extern struct slots {

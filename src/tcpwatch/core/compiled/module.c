@@ -7,10 +7,6 @@ struct given given;
 struct numbers numbers;
 struct in_python in_python;
 
-#define TAKE_NUMBER(name)                                                                          \
-    if (take_number(things, #name, &numbers.name) < 0) {                                           \
-        return NULL;                                                                               \
-    }
 #define OF_COURSE(name) LOCATE_IN(Course, course, name)
 #define OF_TIMELINE(name) LOCATE_IN(Timeline, timeline, name)
 

@@ -95,6 +95,7 @@ blank_of(PyObject *cls, PyObject *blank)
 
 #define OFFSET(name) Py_ssize_t name;
 #define DECLARE(name) PyObject *name;
+#define DECLARE_NUMBER(name) long name;
 
 /* Take what is called so out of a dictionary. */
 static inline int
@@ -140,6 +141,10 @@ take_number(PyObject *from, const char *name, long *where)
  */
 #define TAKE(name)                                                                                 \
     if (take(things, #name, &given.name) < 0) {                                                    \
+        return NULL;                                                                               \
+    }
+#define TAKE_NUMBER(name)                                                                          \
+    if (take_number(things, #name, &numbers.name) < 0) {                                           \
         return NULL;                                                                               \
     }
 #define LOCATE_IN(cls, part, name)                                                                 \

@@ -137,8 +137,9 @@ begin(PyObject *timeline, const Fed *fed)
     PyObject *now = PyList_GET_ITEM(fed->marks, 1), *start = PyList_GET_ITEM(fed->times, 0);
     put_other(&TIMELINE(timeline, accepted_ns), now);
     put_other(&TIMELINE(timeline, start_ns), start);
+    PyObject *facts = PyList_GET_ITEM(fed->marks, 2);
     return put(&TIMELINE(timeline, accepted),
-               named(given.Accepted, PyList_GET_ITEM(fed->marks, 2)));
+               is_a(facts, given.Accepted) ? Py_NewRef(facts) : named(given.Accepted, facts));
 }
 
 static PyObject *

@@ -6,46 +6,46 @@
 #ifndef TCPWATCH_EMIT_COMPILED_H
 #define TCPWATCH_EMIT_COMPILED_H
 
-#include "../../core/compiled/slots.h"
+#include "../../hub/compiled/states.h"
 
 /* clang-format off */
-#define CONNECTION_SLOTS(SLOT) SLOT(accepted) SLOT(flags) SLOT(marks) SLOT(stage) SLOT(trace_state)
-#define EXCHANGE_SLOTS(SLOT)                                                                       \
-    SLOT(fields) SLOT(head_ns) SLOT(release) SLOT(sequence) SLOT(span) SLOT(span_facts)
+#define POST_SLOTS(SLOT) SLOT(in_child)
 
 /* Classes, functions, dictionaries and constants. */
 #define GIVEN(THING)                                                                               \
     THING(Carried) THING(Connection) THING(Context) THING(Exchange) THING(Ids)                     \
-    THING(RequestSpan) THING(partial) THING(current_context) THING(detach) THING(getrandbits)      \
-    THING(post_values) THING(propagate_values) THING(raw_items) THING(key_of_span) THING(APP) THING(SAMPLED_MARK)
+    THING(Post) THING(RequestSpan) THING(partial) THING(current_context) THING(detach)             \
+    THING(getrandbits) THING(post) THING(propagate_values) THING(raw_items) THING(key_of_span)     \
+    THING(SAMPLED_MARK)
+
+#define NUMBERS(NUMBER) NUMBER(APP) NUMBER(SPAN_ID) NUMBER(TRACE_ID)
 
 #define WORDS(WORD)                                                                                \
     WORD(_HTTP_TEXT_FORMAT) WORD(_become) WORD(_fields) WORD(_headers) WORD(_propagator)           \
-    WORD(_value_) WORD(encoded) WORD(groups) WORD(home) WORD(in_child) WORD(instrument) WORD(is_straight) WORD(lower)       \
-    WORD(names) WORD(raw_items) WORD(usual)
+    WORD(_value_) WORD(encoded) WORD(groups) WORD(home) WORD(instrument) WORD(is_straight)         \
+    WORD(lower) WORD(names) WORD(raw_items) WORD(usual)
 /* clang-format on */
 
 extern struct slots {
     struct {
-        CONNECTION_SLOTS(OFFSET)
-    } connection;
-    struct {
-        EXCHANGE_SLOTS(OFFSET)
-    } exchange;
+        POST_SLOTS(OFFSET)
+    } post;
 } slots;
 
 extern struct given {
     GIVEN(DECLARE)
     PyObject *sixty_four, *nothing;
-    long trace_id_at, span_id_at;
 } given;
+
+extern struct numbers {
+    NUMBERS(DECLARE_NUMBER)
+} numbers;
 
 extern struct words {
     WORDS(DECLARE)
 } words;
 
-#define CONNECTION(object, name) AT(object, slots.connection.name)
-#define EXCHANGE(object, name) AT(object, slots.exchange.name)
+#define POST(name) AT(given.post, slots.post.name)
 
 /* What `RequestSpans.usual` holds, borrowed; `bound` is below which a trace id is sampled. */
 typedef struct {

@@ -4,19 +4,18 @@
 
 struct slots slots;
 struct given given;
+struct numbers numbers;
 struct words words;
 
-#define OF_CONNECTION(name) LOCATE_IN(Connection, connection, name)
-#define OF_EXCHANGE(name) LOCATE_IN(Exchange, exchange, name)
+#define OF_POST(name) LOCATE_IN(Post, post, name)
 
 static PyObject *
 connect_starting(PyObject *module, PyObject *things)
 {
     GIVEN(TAKE)
-    CONNECTION_SLOTS(OF_CONNECTION)
-    EXCHANGE_SLOTS(OF_EXCHANGE)
-    if (take_number(things, "TRACE_ID", &given.trace_id_at) < 0 ||
-        take_number(things, "SPAN_ID", &given.span_id_at) < 0) {
+    NUMBERS(TAKE_NUMBER)
+    POST_SLOTS(OF_POST)
+    if (HAS_FIELDS(Connection) < 0 || HAS_FIELDS(Exchange) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

@@ -7,16 +7,17 @@ static int
 decide(PyObject *connection, PyObject *exchange, PyObject *flags)
 {
     PyObject *told = PyTuple_Pack(2, flags, given.nothing); /* which may let others run */
-    PyObject *marks = Py_NewRef(CONNECTION(connection, marks));
-    int done = told == NULL || PyList_Append(marks, given.SAMPLED_MARK) < 0 ||
-                       PyList_Append(marks, EXCHANGE(exchange, head_ns)) < 0 ||
-                       PyList_Append(marks, told) < 0
+    PyObject *time = PyLong_FromLongLong(EXCHANGE(exchange)->head_ns);
+    PyObject *marks = Py_NewRef(CONNECTION(connection)->marks);
+    int done = told == NULL || time == NULL || PyList_Append(marks, given.SAMPLED_MARK) < 0 ||
+                       PyList_Append(marks, time) < 0 || PyList_Append(marks, told) < 0
                    ? -1
                    : 0;
     Py_XDECREF(told);
+    Py_XDECREF(time);
     Py_DECREF(marks);
-    put_other(&CONNECTION(connection, flags), flags);
-    put_other(&CONNECTION(connection, trace_state), given.nothing);
+    put_other(&CONNECTION(connection)->flags, flags);
+    put_other(&CONNECTION(connection)->trace_state, given.nothing);
     return done;
 }
 
@@ -34,8 +35,8 @@ new_span_id(void)
 static PyObject *
 make_ids(PyObject *exchange, PyObject *accepted, PyObject *flags)
 {
-    PyObject *trace_id = PyTuple_GET_ITEM(accepted, given.trace_id_at);
-    PyObject *parent_id = PyTuple_GET_ITEM(accepted, given.span_id_at), *span_id = new_span_id();
+    PyObject *trace_id = PyTuple_GET_ITEM(accepted, numbers.TRACE_ID);
+    PyObject *parent_id = PyTuple_GET_ITEM(accepted, numbers.SPAN_ID), *span_id = new_span_id();
     PyObject *facts = span_id == NULL ? NULL
                                       : PyTuple_Pack(7, trace_id, span_id, parent_id, Py_False,
                                                      flags, given.nothing, Py_False);
@@ -49,7 +50,7 @@ make_ids(PyObject *exchange, PyObject *accepted, PyObject *flags)
         Py_XDECREF(facts);
         return NULL;
     }
-    put(&EXCHANGE(exchange, span_facts), facts);
+    put(&EXCHANGE(exchange)->span_facts, facts);
     return ids;
 }
 
@@ -69,7 +70,7 @@ recorded(const Usual *usual, PyObject *connection, PyObject *exchange, PyObject 
     Py_XDECREF(context);
     Py_XDECREF(start);
     if (span != NULL) {
-        put_other(&EXCHANGE(exchange, span), span);
+        put_other(&EXCHANGE(exchange)->span, span);
     }
     return span;
 }
@@ -91,13 +92,13 @@ attach(PyObject *exchange, PyObject *span)
     Py_XDECREF(values);
     Py_XDECREF(context);
     Py_XDECREF(token);
-    return put(&EXCHANGE(exchange, release), release);
+    return put(&EXCHANGE(exchange)->release, release);
 }
 
 static int
 start(const Usual *usual, PyObject *connection, PyObject *exchange, int sampled)
 {
-    PyObject *accepted = CONNECTION(connection, accepted), *flags = PyLong_FromLong(sampled);
+    PyObject *accepted = CONNECTION(connection)->accepted, *flags = PyLong_FromLong(sampled);
     PyObject *ids = flags == NULL ? NULL : make_ids(exchange, accepted, flags), *span = NULL;
     if (ids != NULL && decide(connection, exchange, flags) == 0) {
         span = sampled ? recorded(usual, connection, exchange, ids)
@@ -125,7 +126,7 @@ began(PyObject *module, PyObject *const *args, Py_ssize_t count)
         sampled = is_usual(args, &usual, &head_fields);
     }
     if (sampled >= 0) {
-        put_other(&EXCHANGE(args[2], fields), head_fields);
+        put_other(&EXCHANGE(args[2])->fields, head_fields);
         start(&usual, args[1], args[2], sampled); /* or an exception */
     }
     Py_XDECREF(head_fields);

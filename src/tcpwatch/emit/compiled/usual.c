@@ -73,11 +73,9 @@ static int
 is_first(PyObject *connection, PyObject *exchange)
 {
     return is_a(connection, given.Connection) && is_a(exchange, given.Exchange) &&
-           CONNECTION(connection, flags) == Py_None && EXCHANGE(exchange, span) == Py_None &&
-           PyLong_AsLong(EXCHANGE(exchange, sequence)) == 1 &&
-           PyObject_IsTrue(EXCHANGE(exchange, head_ns)) == 1 &&
-           PyObject_RichCompareBool(CONNECTION(connection, stage), given.APP, Py_EQ) == 1 &&
-           PyDict_GetItemWithError(given.post_values, words.in_child) == Py_False;
+           CONNECTION(connection)->flags == Py_None && EXCHANGE(exchange)->span == Py_None &&
+           EXCHANGE(exchange)->sequence == 1 && EXCHANGE(exchange)->head_ns &&
+           CONNECTION(connection)->stage == numbers.APP && POST(in_child) == Py_False;
 }
 
 /* Whether nothing is in the current context. */
@@ -163,5 +161,5 @@ is_usual(PyObject *const *args, const Usual *usual, PyObject **head_fields)
     if (!is_local(spans, *head_fields)) {
         return -1;
     }
-    return is_sampled(usual, PyTuple_GET_ITEM(CONNECTION(connection, accepted), given.trace_id_at));
+    return is_sampled(usual, PyTuple_GET_ITEM(CONNECTION(connection)->accepted, numbers.TRACE_ID));
 }

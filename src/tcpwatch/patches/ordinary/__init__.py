@@ -54,15 +54,14 @@ def around(
     before: Callable[..., Any] | None,
     after: Callable[..., Any] | None,
     failed: Callable[[BaseException], None],
-    spend: Callable[[int], None],
     shown: int,
     one_of: int,
 ) -> Any:
     """Return what calls a method, and its hooks round it; None if that is not to be done in C.
 
-    The first `shown` arguments are `before`'s; one call of so many is timed.
+    The first `shown` arguments are `before`'s; one call of so many is timed, for the hub.
     """
     if _ordinary is None or not _twins:
         return None
     before, after = before and quick(before), after and quick(after)
-    return _ordinary.around(original, before, after, failed, spend, shown, one_of)
+    return _ordinary.around(original, before, after, failed, shown, one_of)

@@ -13,30 +13,24 @@ typedef struct {
     PyObject *before; /* NULL: the token is the method's first argument */
     PyObject *after;  /* NULL: nothing comes after it */
     PyObject *failed;
-    PyObject *spend;
     Py_ssize_t shown; /* to `before`, so many arguments */
     int one_of;
     int untimed;
     char on;
 } Around;
 
-static Nanoseconds
-perf_counter(void)
-{
-    return now(); /* CPython takes CLOCK_MONOTONIC for both */
-}
-
+/* Count the time since then as ours, and that of the calls that are not timed. */
 static int
 spend(Around *self, Nanoseconds began)
 {
     if (!began) {
         return 0;
     }
-    PyObject *since = PyLong_FromLongLong(began);
-    PyObject *none = since == NULL ? NULL : PyObject_CallOneArg(self->spend, since);
-    Py_XDECREF(since);
-    Py_XDECREF(none);
-    return none == NULL ? -1 : 0;
+    Nanoseconds before = PyLong_AsLongLong(HUB(self_ns));
+    if (before == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    return put(&HUB(self_ns), PyLong_FromLongLong(before + (now() - began) * self->one_of));
 }
 
 /* A hook has raised; what is no Exception goes on. */
@@ -134,7 +128,7 @@ call(PyObject *object, PyObject *const *args, size_t flags, PyObject *names)
     Nanoseconds began = 0;
     if (++self->untimed >= self->one_of) {
         self->untimed = 0;
-        began = perf_counter();
+        began = now();
     }
     PyObject *token = token_of(self, args, began);
     if (token == NULL) {
@@ -144,7 +138,7 @@ call(PyObject *object, PyObject *const *args, size_t flags, PyObject *names)
     if (result == NULL) {
         after_error(self, token);
     } else if (token != Py_None && self->after != NULL) {
-        began = began ? perf_counter() : 0;
+        began = began ? now() : 0;
         if (call_after(self, token, result, Py_None) < 0 || spend(self, began) < 0) {
             Py_CLEAR(result);
         }
@@ -163,7 +157,6 @@ traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->before);
     Py_VISIT(self->after);
     Py_VISIT(self->failed);
-    Py_VISIT(self->spend);
     return 0;
 }
 
@@ -175,7 +168,6 @@ clear(PyObject *object)
     Py_CLEAR(self->before);
     Py_CLEAR(self->after);
     Py_CLEAR(self->failed);
-    Py_CLEAR(self->spend);
     return 0;
 }
 
@@ -210,15 +202,15 @@ ready_around(void)
     return PyType_Ready(&type);
 }
 
-/* around(original, before | None, after | None, failed, spend, shown, one_of) */
+/* around(original, before | None, after | None, failed, shown, one_of) */
 PyObject *
 around(PyObject *module, PyObject *args)
 {
-    PyObject *original, *before, *after, *failed, *spend;
+    PyObject *original, *before, *after, *failed;
     Py_ssize_t shown;
     int one_of;
-    if (!PyArg_ParseTuple(args, "OOOOOni:around", &original, &before, &after, &failed, &spend,
-                          &shown, &one_of)) {
+    if (!PyArg_ParseTuple(args, "OOOOni:around", &original, &before, &after, &failed, &shown,
+                          &one_of)) {
         return NULL;
     }
     if (shown < 1) {
@@ -234,7 +226,6 @@ around(PyObject *module, PyObject *args)
     self->before = before == Py_None ? NULL : Py_NewRef(before);
     self->after = after == Py_None ? NULL : Py_NewRef(after);
     self->failed = Py_NewRef(failed);
-    self->spend = Py_NewRef(spend);
     self->shown = shown;
     self->one_of = one_of;
     self->untimed = 0;

@@ -20,25 +20,24 @@ PyObject *
 finish_began(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     PyObject *connection = count > 1 ? find(given.by_socket, args[1], given.Connection) : NULL;
-    if (connection == NULL || CONNECTION(connection, handling) != Py_False || is_forked()) {
+    if (connection == NULL || CONNECTION(connection)->handling || is_forked()) {
         Py_XDECREF(connection);
         LEAVE_TO_PYTHON(finish_began);
     }
     Nanoseconds time = now();
-    PyObject *loop = CONNECTION(connection, loop), *token = NULL;
+    PyObject *loop = CONNECTION(connection)->loop, *token = NULL;
     PyObject *here = thread_key();
-    PyObject *at = PyLong_FromLongLong(time);
-    int inside = here == NULL ? -1 : PyObject_RichCompareBool(here, LOOP(loop, thread_id), Py_EQ);
-    if (inside < 0 || at == NULL) {
+    int inside = is_of_this_thread(loop);
+    if (here == NULL) {
         goto end;
     }
-    put_other(&CONNECTION(connection, handling), Py_True);
-    put_other(&CONNECTION(connection, handler_ns), at);
+    CONNECTION(connection)->handling = 1;
+    CONNECTION(connection)->handler_ns = time;
     PyObject *dispatch = inside ? given.INLINE : given.THREAD;
-    if (inside && turn(loop, given.LOOP_INLINE, time, CONNECTION(connection, key)) < 0) {
+    if (inside && turn(loop, given.LOOP_INLINE, time, CONNECTION(connection)->key) < 0) {
         goto end;
     }
-    put_other(&CONNECTION(connection, dispatch), dispatch);
+    put_other(&CONNECTION(connection)->dispatch, dispatch);
     if (mark(connection, given.HANDLER_BEGAN, time, dispatch) < 0) {
         goto end;
     }
@@ -54,7 +53,6 @@ finish_began(PyObject *module, PyObject *const *args, Py_ssize_t count)
     }
 end:
     Py_XDECREF(here);
-    Py_XDECREF(at);
     Py_DECREF(connection);
     return token;
 }
@@ -68,7 +66,7 @@ serve_again(PyObject *outer)
         return -1;
     }
     int done = 0;
-    if (outer != Py_None && CONNECTION(outer, over) == Py_False) {
+    if (outer != Py_None && !CONNECTION(outer)->over) {
         done = PyDict_SetItem(given.serving, here, outer);
     } else if (PyDict_DelItem(given.serving, here) < 0) {
         PyErr_Clear();
@@ -88,11 +86,11 @@ finish_ended(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (serve_again(outer) < 0) {
         return NULL;
     }
-    put_other(&CONNECTION(connection, handling), Py_False);
-    if (CONNECTION(connection, handled_by) != Py_None && unwatch(connection) < 0) {
+    CONNECTION(connection)->handling = 0;
+    if (CONNECTION(connection)->handled_by != Py_None && unwatch(connection) < 0) {
         return NULL;
     }
-    if (CONNECTION(connection, over) != Py_True &&
+    if (!CONNECTION(connection)->over &&
         mark(connection, given.HANDLER_ENDED, now(), Py_None) < 0) {
         return NULL;
     }
@@ -105,19 +103,18 @@ PyObject *
 close_began(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     PyObject *connection = count > 1 ? find(given.by_socket, args[1], given.Connection) : NULL;
-    if (connection == NULL || CONNECTION(connection, dispatch) == Py_None ||
-        CONNECTION(connection, forked) != Py_False || !is_a(args[1], given.socket) ||
-        PyLong_AsLong(CONNECTION(connection, stage)) == CLOSING) {
+    if (connection == NULL || CONNECTION(connection)->dispatch == Py_None ||
+        CONNECTION(connection)->forked || CONNECTION(connection)->stage == CLOSING ||
+        !is_a(args[1], given.socket)) {
         Py_XDECREF(connection);
         LEAVE_TO_PYTHON(close_began);
     }
-    PyObject *kernel = value(given.hub_values, words.kernel);
-    PyObject *ending = is_a(kernel, given.Kernel) ? ending_of(args[1]) : NULL;
+    PyObject *ending = is_a(HUB(kernel), given.Kernel) ? ending_of(args[1]) : NULL;
     if (ending == NULL) {
         Py_DECREF(connection);
         LEAVE_TO_PYTHON(close_began);
     }
-    put(&CONNECTION(connection, stage), PyLong_FromLong(CLOSING));
+    CONNECTION(connection)->stage = CLOSING;
     PyObject *token = PyTuple_Pack(2, connection, ending);
     Py_DECREF(connection);
     Py_DECREF(ending);
@@ -128,16 +125,11 @@ close_began(PyObject *module, PyObject *const *args, Py_ssize_t count)
 static int
 note_if_long(PyObject *connection)
 {
-    PyObject *loop = CONNECTION(connection, loop);
-    Nanoseconds since = time_of(LOOP(loop, since_ns));
-    PyObject *settings = value(given.hub_values, words.settings);
-    PyObject *blame_min = settings == NULL ? NULL : PyObject_GetAttr(settings, words.blame_min);
-    double least = blame_min == NULL ? -1 : PyFloat_AsDouble(blame_min);
-    Py_XDECREF(blame_min);
+    double least = PyFloat_AsDouble(SETTING(blame_min));
     if (PyErr_Occurred()) {
         return -1;
     }
-    if ((now() - since) / 1e9 < least) {
+    if ((now() - LOOP(CONNECTION(connection)->loop)->since_ns) / 1e9 < least) {
         return 0;
     }
     PyObject *none =
@@ -146,37 +138,39 @@ note_if_long(PyObject *connection)
     return none == NULL ? -1 : 0;
 }
 
+/* table.pop(key, None); the key's reference is taken over */
 static void
 forget(PyObject *table, PyObject *key)
 {
-    if (PyDict_DelItem(table, key) < 0) {
+    if (key == NULL || PyDict_DelItem(table, key) < 0) {
         PyErr_Clear();
     }
+    Py_XDECREF(key);
 }
 
 /* Hub.end of a connection without an open request, and Hub.forget_connection. */
 static int
 end_of(PyObject *connection, PyObject *ending)
 {
-    if (CONNECTION(connection, over) == Py_True) {
+    if (CONNECTION(connection)->over) {
         return 0;
     }
-    put_other(&CONNECTION(connection, over), Py_True);
+    CONNECTION(connection)->over = 1;
     PyObject *none = PyList_New(0);
     if (none == NULL || mark(connection, given.CLOSED, now(), ending) < 0) {
         Py_XDECREF(none);
         return -1;
     }
-    PyObject *marks = CONNECTION(connection, marks);
-    CONNECTION(connection, marks) = none;
+    PyObject *marks = CONNECTION(connection)->marks;
+    CONNECTION(connection)->marks = none;
     int done = send_marks(connection, marks);
     Py_DECREF(marks);
     if (done < 0) {
         return -1;
     }
-    forget(given.connections, CONNECTION(connection, key)); /* stop() waits for those it finds */
-    forget(given.by_socket, CONNECTION(connection, socket_id));
-    put_other(&CONNECTION(connection, socket_ref), Py_None);
+    forget(given.connections, Py_NewRef(CONNECTION(connection)->key)); /* stop() waits for them */
+    forget(given.by_socket, PyLong_FromLongLong(CONNECTION(connection)->socket_id));
+    put_other(&CONNECTION(connection)->socket_ref, Py_None);
     return 0;
 }
 
@@ -185,10 +179,10 @@ close_ended(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     PyObject *connection, *ending;
     if (!token_parts(args[0], &connection, &ending) ||
-        CONNECTION(connection, exchange) != Py_None || is_forked()) {
+        CONNECTION(connection)->exchange != Py_None || is_forked()) {
         LEAVE_TO_PYTHON(close_ended);
     }
-    if (CONNECTION(connection, dispatch) == given.INLINE && note_if_long(connection) < 0) {
+    if (CONNECTION(connection)->dispatch == given.INLINE && note_if_long(connection) < 0) {
         return NULL;
     }
     if (end_of(connection, ending) < 0) {

@@ -11,14 +11,11 @@ handle_began(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (connection == NULL) {
         LEAVE_TO_PYTHON(handle_began);
     }
-    long stage = PyLong_AsLong(CONNECTION(connection, stage));
+    Nanoseconds stage = CONNECTION(connection)->stage;
     if (stage <= WAITING) {
-        Nanoseconds time = now();
-        if (put_time(&CONNECTION(connection, ready_ns), time) < 0) {
-            goto failed;
-        }
+        Nanoseconds time = CONNECTION(connection)->ready_ns = now();
         if (stage < WAITING) {
-            put(&CONNECTION(connection, stage), PyLong_FromLong(WAITING));
+            CONNECTION(connection)->stage = WAITING;
             if (mark(connection, given.HTTP_READY, time, Py_None) < 0) {
                 goto failed;
             }
@@ -39,24 +36,24 @@ failed:
 static int
 ends_plainly(PyObject *exchange)
 {
-    return EXCHANGE(exchange, ended) == Py_False && EXCHANGE(exchange, cut_short) == Py_False &&
-           EXCHANGE(exchange, refused) == Py_False && is_set(EXCHANGE(exchange, head_ns));
+    return !EXCHANGE(exchange)->ended && !EXCHANGE(exchange)->cut_short &&
+           !EXCHANGE(exchange)->refused && EXCHANGE(exchange)->head_ns;
 }
 
 /* exchanges.end_span, of one that has a span */
 static int
 end_span(PyObject *connection, PyObject *exchange)
 {
-    if (EXCHANGE(exchange, span) == Py_None) {
+    if (EXCHANGE(exchange)->span == Py_None) {
         return 0;
     }
-    PyObject *output = Py_XNewRef(value(given.hub_values, words.output)), *none = NULL;
+    PyObject *output = Py_NewRef(HUB(output)), *none = NULL;
     if (output == Py_None) {
         none = Py_NewRef(Py_None);
-    } else if (output != NULL) {
+    } else {
         none = PyObject_CallFunctionObjArgs(given.end_span, connection, exchange, output, NULL);
     }
-    Py_XDECREF(output);
+    Py_DECREF(output);
     Py_XDECREF(none);
     return none == NULL ? -1 : 0;
 }
@@ -65,24 +62,22 @@ end_span(PyObject *connection, PyObject *exchange)
 static int
 end_of(PyObject *connection, PyObject *exchange)
 {
-    put_other(&EXCHANGE(exchange, ended), Py_True);
-    if (is_set(EXCHANGE(exchange, first_write_ns))) {
-        Nanoseconds last = time_of(EXCHANGE(exchange, last_write_ns));
-        if (mark(connection, given.LAST_WRITE, last, Py_None) < 0) {
-            return -1;
-        }
+    EXCHANGE(exchange)->ended = 1;
+    if (EXCHANGE(exchange)->first_write_ns &&
+        mark(connection, given.LAST_WRITE, EXCHANGE(exchange)->last_write_ns, Py_None) < 0) {
+        return -1;
     }
     if (end_span(connection, exchange) < 0) {
         return -1;
     }
-    Nanoseconds time = now(), received = time_of(EXCHANGE(exchange, received));
-    Nanoseconds kept = time_of(given.KEPT);
-    int later = 0 < received && received <= kept;
+    Nanoseconds time = now(), received = EXCHANGE(exchange)->received;
+    int later = 0 < received && received <= numbers.KEPT;
     PyObject *told =
         later ? Py_NewRef(exchange) : PyObject_CallMethodNoArgs(exchange, words.freeze);
     int done = told == NULL ? -1 : mark(connection, given.EXCHANGE_ENDED, time, told);
     Py_XDECREF(told);
-    return done < 0 ? -1 : put_time(&CONNECTION(connection, ready_ns), time);
+    CONNECTION(connection)->ready_ns = time;
+    return done;
 }
 
 /* Hub.hand_over, as the connection goes idle. */
@@ -93,11 +88,13 @@ go_idle(PyObject *connection)
     if (none == NULL) {
         return -1;
     }
-    PyObject *marks = CONNECTION(connection, marks);
-    CONNECTION(connection, marks) = none;
-    int done = put(&CONNECTION(connection, tail),
-                   PyTuple_Pack(2, given.IDLE, CONNECTION(connection, ready_ns)));
-    if (done == 0 && PyList_GET_SIZE(marks) && CONNECTION(connection, over) == Py_False) {
+    PyObject *marks = CONNECTION(connection)->marks;
+    CONNECTION(connection)->marks = none;
+    PyObject *at = PyLong_FromLongLong(CONNECTION(connection)->ready_ns);
+    int done =
+        at == NULL ? -1 : put(&CONNECTION(connection)->tail, PyTuple_Pack(2, given.IDLE, at));
+    Py_XDECREF(at);
+    if (done == 0 && PyList_GET_SIZE(marks) && !CONNECTION(connection)->over) {
         done = send_marks(connection, marks);
     }
     Py_DECREF(marks);
@@ -108,7 +105,7 @@ go_idle(PyObject *connection)
 static int
 release(PyObject *exchange, int done)
 {
-    PyObject *releases = Py_NewRef(EXCHANGE(exchange, release));
+    PyObject *releases = Py_NewRef(EXCHANGE(exchange)->release);
     if (releases != Py_None) {
         PyObject *kind, *error, *trace;
         PyErr_Fetch(&kind, &error, &trace);
@@ -122,7 +119,7 @@ release(PyObject *exchange, int done)
             Py_XDECREF(trace);
             done = -1;
         }
-        put_other(&EXCHANGE(exchange, release), Py_None);
+        put_other(&EXCHANGE(exchange)->release, Py_None);
     }
     Py_DECREF(releases);
     return done;
@@ -146,7 +143,7 @@ handle_ended(PyObject *module, PyObject *const *args, Py_ssize_t count)
         LEAVE_TO_PYTHON(handle_ended);
     }
     PyObject *connection = PyTuple_GET_ITEM(token, 0);
-    PyObject *exchange = CONNECTION(connection, exchange);
+    PyObject *exchange = CONNECTION(connection)->exchange;
     if (exchange == Py_None) {
         Py_RETURN_NONE;
     }
@@ -155,7 +152,7 @@ handle_ended(PyObject *module, PyObject *const *args, Py_ssize_t count)
     }
     Py_INCREF(exchange);
     int stays = keeps_alive(PyTuple_GET_ITEM(token, 1)); /* which may be the host's own property */
-    if (stays < 0 || EXCHANGE(exchange, ended) != Py_False) {
+    if (stays < 0 || EXCHANGE(exchange)->ended) {
         Py_DECREF(exchange);
         if (stays < 0 && !is_forgiven()) {
             return NULL;
@@ -164,13 +161,11 @@ handle_ended(PyObject *module, PyObject *const *args, Py_ssize_t count)
     }
     int done = end_of(connection, exchange);
     if (done == 0) {
-        done = put(&CONNECTION(connection, stage), PyLong_FromLong(WAITING));
+        CONNECTION(connection)->stage = WAITING;
+        done = stays ? go_idle(connection) : 0;
     }
-    if (done == 0 && stays) {
-        done = go_idle(connection);
-    }
-    put_other(&CONNECTION(connection, exchange), Py_None);
-    put_other(&EXCHANGE(exchange, headers), Py_None);
+    put_other(&CONNECTION(connection)->exchange, Py_None);
+    put_other(&EXCHANGE(exchange)->headers, Py_None);
     done = release(exchange, done);
     Py_DECREF(exchange);
     if (done < 0) {

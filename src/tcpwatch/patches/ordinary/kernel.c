@@ -70,7 +70,7 @@ ending_of(PyObject *sock)
     socklen_t size = SIZE;
     int descriptor = PyObject_AsFileDescriptor(sock);
     if (descriptor < 0 || getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, told, &size) < 0 ||
-        size < PyLong_AsLong(given.TELLING_SIZE)) {
+        size < (socklen_t)numbers.TELLING_SIZE) {
         PyErr_Clear();
         return NULL;
     }

@@ -4,6 +4,7 @@
 
 struct slots slots;
 struct given given;
+struct numbers numbers;
 struct twins twins;
 struct words words;
 
@@ -38,24 +39,6 @@ of_this_thread(void)
     return is_a(found, given.Connection) ? Py_NewRef(found) : NULL;
 }
 
-/* Return an attribute of an object by its __dict__, a borrowed reference; NULL if it has none. */
-PyObject *
-value(PyObject *values, PyObject *word)
-{
-    PyObject *found = PyDict_GetItemWithError(values, word);
-    if (found == NULL && !PyErr_Occurred()) {
-        PyErr_SetObject(PyExc_AttributeError, word);
-    }
-    return found;
-}
-
-/* Whether it is True. */
-int
-is_true(PyObject *values, PyObject *word)
-{
-    return PyDict_GetItemWithError(values, word) == Py_True;
-}
-
 /* Whether what was raised is only that an attribute is missing; then it is taken back. */
 int
 is_forgiven(void)
@@ -71,7 +54,7 @@ is_forgiven(void)
 int
 is_forked(void)
 {
-    return is_true(given.post_values, words.remote) || is_true(given.post_values, words.in_child);
+    return POST(remote) == Py_True || POST(in_child) == Py_True;
 }
 
 /* -- marks ------------------------------------------------------------------------------------- */
@@ -80,7 +63,7 @@ is_forked(void)
 int
 mark(PyObject *connection, PyObject *kind, Nanoseconds time, PyObject *payload)
 {
-    PyObject *marks = CONNECTION(connection, marks);
+    PyObject *marks = CONNECTION(connection)->marks;
     PyObject *at = PyLong_FromLongLong(time);
     if (at == NULL || PyList_Append(marks, kind) < 0 || PyList_Append(marks, at) < 0 ||
         PyList_Append(marks, payload) < 0) {
@@ -95,18 +78,16 @@ mark(PyObject *connection, PyObject *kind, Nanoseconds time, PyObject *payload)
 int
 send_marks(PyObject *connection, PyObject *marks)
 {
-    PyObject *queue = Py_XNewRef(value(given.post_values, words.queue)), *none = NULL;
-    PyObject *crowd = queue == NULL ? NULL : value(given.post_values, words._crowd);
-    Py_ssize_t many = crowd == NULL ? -1 : PyLong_AsSsize_t(crowd);
-    PyObject *message =
-        many < 0 ? NULL : PyTuple_Pack(3, words.marks, CONNECTION(connection, key), marks);
+    PyObject *queue = Py_NewRef(POST(queue)), *none = NULL;
+    Py_ssize_t many = PyLong_AsSsize_t(POST(_crowd));
+    PyObject *message = PyTuple_Pack(3, words.marks, CONNECTION(connection)->key, marks);
     if (message != NULL) {
         none = PyObject_CallMethodOneArg(queue, words.append, message);
     }
     if (none != NULL && PyObject_Size(queue) > many) {
         Py_SETREF(none, PyObject_CallMethodOneArg(given.post, words._hurry, queue));
     }
-    Py_XDECREF(queue);
+    Py_DECREF(queue);
     Py_XDECREF(message);
     Py_XDECREF(none);
     return none == NULL ? -1 : 0;
@@ -118,9 +99,9 @@ send_marks(PyObject *connection, PyObject *marks)
     if (take(hooks, #name, &twins.name) < 0) {                                                     \
         return NULL;                                                                               \
     }
-#define OF_CONNECTION(name) LOCATE_IN(Connection, connection, name)
-#define OF_EXCHANGE(name) LOCATE_IN(Exchange, exchange, name)
-#define OF_LOOP(name) LOCATE_IN(Loop, loop, name)
+#define OF_HUB(name) LOCATE_IN(Hub, hub, name)
+#define OF_POST(name) LOCATE_IN(Post, post, name)
+#define OF_SETTINGS(name) LOCATE_IN(Settings, settings, name)
 
 static PyObject *
 connect_to(PyObject *module, PyObject *args)
@@ -130,14 +111,14 @@ connect_to(PyObject *module, PyObject *args)
         return NULL;
     }
     GIVEN(TAKE)
-    if (take_blank(things, "blank_connection", given.Connection, &given.blank_connection) < 0 ||
-        take_blank(things, "blank_exchange", given.Exchange, &given.blank_exchange) < 0) {
+    NUMBERS(TAKE_NUMBER)
+    HOOKS(TAKE_HOOK)
+    HUB_SLOTS(OF_HUB)
+    POST_SLOTS(OF_POST)
+    SETTINGS_SLOTS(OF_SETTINGS)
+    if (HAS_FIELDS(Connection) < 0 || HAS_FIELDS(Exchange) < 0 || HAS_FIELDS(Loop) < 0) {
         return NULL;
     }
-    HOOKS(TAKE_HOOK)
-    CONNECTION_SLOTS(OF_CONNECTION)
-    EXCHANGE_SLOTS(OF_EXCHANGE)
-    LOOP_SLOTS(OF_LOOP)
     Py_RETURN_NONE;
 }
 

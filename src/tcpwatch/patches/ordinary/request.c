@@ -10,17 +10,30 @@ put_attribute(PyObject **slot, PyObject *object, PyObject *word)
     return put(slot, PyObject_GetAttr(object, word));
 }
 
+/* _application(handler): the server's, if it says so in an attribute */
+static PyObject *
+application_of(PyObject *handler)
+{
+    PyObject *server = PyObject_GetAttr(handler, words.server);
+    PyObject *app = server == NULL ? NULL : PyObject_GetAttr(server, words.app);
+    Py_XDECREF(server);
+    if (app != NULL && app != Py_None) {
+        return app;
+    }
+    Py_XDECREF(app);
+    return is_forgiven() ? PyObject_CallOneArg(given.application, handler) : NULL;
+}
+
 /* output.requests.begin, which starts the request's span. */
 static int
 begin(PyObject *connection, PyObject *exchange, PyObject *handler, PyObject *headers)
 {
-    PyObject *output = value(given.hub_values, words.output);
-    if (output == NULL || output == Py_None) {
-        return output == NULL ? -1 : 0;
+    if (HUB(output) == Py_None) {
+        return 0;
     }
-    PyObject *none = NULL, *requests = PyObject_GetAttr(output, words.requests);
-    PyObject *app = requests == NULL ? NULL : PyObject_CallOneArg(given.application, handler);
-    if (app != NULL && put(&CONNECTION(connection, application), app) == 0) {
+    PyObject *none = NULL, *requests = PyObject_GetAttr(HUB(output), words.requests);
+    PyObject *app = requests == NULL ? NULL : application_of(handler);
+    if (app != NULL && put(&CONNECTION(connection)->application, app) == 0) {
         none = PyObject_CallMethodObjArgs(requests, words.begin, connection, exchange, headers, app,
                                           NULL);
     }
@@ -46,18 +59,19 @@ static int
 head_parsed(PyObject *connection, PyObject *exchange, PyObject *handler, PyObject *headers)
 {
     Nanoseconds time = now();
-    put_other(&EXCHANGE(exchange, headers), headers);
-    if (put_attribute(&EXCHANGE(exchange, request_line), handler, words.raw_requestline) < 0 ||
-        put_time(&EXCHANGE(exchange, head_ns), time) < 0 ||
-        put(&CONNECTION(connection, stage), PyLong_FromLong(APP)) < 0 || adopt_flask() < 0 ||
-        begin(connection, exchange, handler, headers) < 0) {
+    put_other(&EXCHANGE(exchange)->headers, headers);
+    if (put_attribute(&EXCHANGE(exchange)->request_line, handler, words.raw_requestline) < 0) {
         return -1;
     }
-    int others =
-        EXCHANGE(exchange, peer_instrumented) == Py_True || EXCHANGE(exchange, excluded) == Py_True;
+    EXCHANGE(exchange)->head_ns = time;
+    CONNECTION(connection)->stage = APP;
+    if (adopt_flask() < 0 || begin(connection, exchange, handler, headers) < 0) {
+        return -1;
+    }
+    int others = EXCHANGE(exchange)->peer_instrumented || EXCHANGE(exchange)->excluded;
     PyObject *told = others
                          ? Py_NewRef(Py_None)
-                         : PyTuple_Pack(2, EXCHANGE(exchange, method), EXCHANGE(exchange, scheme));
+                         : PyTuple_Pack(2, EXCHANGE(exchange)->method, EXCHANGE(exchange)->scheme);
     int done = told == NULL ? -1 : mark(connection, given.HEAD_PARSED, time, told);
     Py_XDECREF(told);
     return done;
@@ -113,21 +127,20 @@ is_plain(PyObject *handler, PyObject *command, PyObject *headers)
 static int
 note_request(PyObject *exchange, PyObject *handler, PyObject *command)
 {
-    put_other(&EXCHANGE(exchange, method), command);
-    if (put_attribute(&EXCHANGE(exchange, target), handler, words.path) < 0) {
+    put_other(&EXCHANGE(exchange)->method, command);
+    if (put_attribute(&EXCHANGE(exchange)->target, handler, words.path) < 0) {
         return -1;
     }
-    return put_attribute(&EXCHANGE(exchange, version), handler, words.request_version);
+    return put_attribute(&EXCHANGE(exchange)->version, handler, words.request_version);
 }
 
 PyObject *
 parsed(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     PyObject *handler = args[0], *connection = of_this_thread();
-    PyObject *exchange = connection == NULL ? NULL : CONNECTION(connection, exchange);
+    PyObject *exchange = connection == NULL ? NULL : CONNECTION(connection)->exchange;
     if (!is_a(exchange, given.Exchange) || is_forked() || args[1] != Py_True ||
-        is_set(EXCHANGE(exchange, head_ns)) ||
-        PyLong_AsLong(CONNECTION(connection, stage)) != HEAD) {
+        EXCHANGE(exchange)->head_ns || CONNECTION(connection)->stage != HEAD) {
         Py_XDECREF(connection);
         LEAVE_TO_PYTHON(parsed);
     }
@@ -161,7 +174,7 @@ PyObject *
 responds(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     PyObject *connection = of_this_thread();
-    PyObject *exchange = connection == NULL ? NULL : CONNECTION(connection, exchange);
+    PyObject *exchange = connection == NULL ? NULL : CONNECTION(connection)->exchange;
     if (!is_a(exchange, given.Exchange) || count < 2 || !PyLong_Check(args[1])) {
         Py_XDECREF(connection);
         LEAVE_TO_PYTHON(responds);
@@ -173,10 +186,10 @@ responds(PyObject *module, PyObject *const *args, Py_ssize_t count)
         LEAVE_TO_PYTHON(responds);
     }
     if (status >= 200) {
-        done = put(&EXCHANGE(exchange, status), PyLong_FromLong(status));
-        put_other(&EXCHANGE(exchange, final), Py_True);
-        if (!is_set(EXCHANGE(exchange, head_ns))) {
-            put_other(&EXCHANGE(exchange, refused), Py_True);
+        done = put(&EXCHANGE(exchange)->status, PyLong_FromLong(status));
+        EXCHANGE(exchange)->final = 1;
+        if (!EXCHANGE(exchange)->head_ns) {
+            EXCHANGE(exchange)->refused = 1;
         }
     }
     Py_DECREF(connection);

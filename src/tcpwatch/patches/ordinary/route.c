@@ -56,7 +56,7 @@ note_view(PyObject *exchange, PyObject *context, PyObject *rule)
     }
     PyObject *request = PyObject_GetAttr(context, words.request);
     PyObject *method = request == NULL ? NULL : PyObject_GetAttr(request, words.method);
-    int done = method == NULL ? -1 : put(&EXCHANGE(exchange, view), place_of(view, method));
+    int done = method == NULL ? -1 : put(&EXCHANGE(exchange)->view, place_of(view, method));
     Py_DECREF(view);
     Py_XDECREF(request);
     Py_XDECREF(method);
@@ -67,15 +67,15 @@ note_view(PyObject *exchange, PyObject *context, PyObject *rule)
 static int
 tell_span(PyObject *exchange)
 {
-    PyObject *output = Py_XNewRef(value(given.hub_values, words.output));
-    if (output == NULL || output == Py_None) {
-        Py_XDECREF(output);
-        return output == NULL ? -1 : 0;
+    PyObject *output = Py_NewRef(HUB(output));
+    if (output == Py_None) {
+        Py_DECREF(output);
+        return 0;
     }
     PyObject *requests = PyObject_GetAttr(output, words.requests), *none = NULL;
     if (requests != NULL) {
         none = PyObject_CallMethodObjArgs(requests, words.route, exchange,
-                                          EXCHANGE(exchange, route), NULL);
+                                          EXCHANGE(exchange)->route, NULL);
     }
     Py_DECREF(output);
     Py_XDECREF(requests);
@@ -91,10 +91,10 @@ note_route(PyObject *exchange, PyObject *context)
         Py_XDECREF(rule);
         return rule == NULL ? -1 : 0;
     }
-    int done = put_attribute(&EXCHANGE(exchange, route), rule, words.rule);
-    if (done == 0 && EXCHANGE(exchange, span_facts) != Py_None) {
+    int done = put_attribute(&EXCHANGE(exchange)->route, rule, words.rule);
+    if (done == 0 && EXCHANGE(exchange)->span_facts != Py_None) {
         done = note_view(exchange, context, rule);
-        if (done == 0 && EXCHANGE(exchange, span) != Py_None) {
+        if (done == 0 && EXCHANGE(exchange)->span != Py_None) {
             done = tell_span(exchange);
         }
     }
@@ -106,8 +106,8 @@ PyObject *
 matched(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     PyObject *connection = of_this_thread();
-    PyObject *exchange = connection == NULL ? NULL : CONNECTION(connection, exchange);
-    if (!is_a(exchange, given.Exchange) || EXCHANGE(exchange, route) != Py_None) {
+    PyObject *exchange = connection == NULL ? NULL : CONNECTION(connection)->exchange;
+    if (!is_a(exchange, given.Exchange) || EXCHANGE(exchange)->route != Py_None) {
         Py_XDECREF(connection);
         LEAVE_TO_PYTHON(matched);
     }

@@ -5,51 +5,35 @@
 /* A step of the wall clock; less is a slow thread, or a clock that is slewed by NTP. */
 #define STEP_NS 100000000LL
 
-/* Exchange(sequence, time, wall) */
-static PyObject *
-exchange_of(PyObject *sequence, PyObject *time, PyObject *wall)
-{
-    PyObject *exchange = blank_of(given.Exchange, given.blank_exchange);
-    if (exchange != NULL) {
-        put_other(&EXCHANGE(exchange, sequence), sequence);
-        put_other(&EXCHANGE(exchange, first_byte_ns), time);
-        put_other(&EXCHANGE(exchange, wall_ns), wall);
-    }
-    return exchange;
-}
-
 /* Connection.first_byte; returns a borrowed reference. */
 PyObject *
 first_byte(PyObject *connection, Nanoseconds time)
 {
-    PyObject *at_accept = CONNECTION(connection, accepted);
-    Nanoseconds accepted_wall = time_of(PyTuple_GetItem(at_accept, 0));
-    Nanoseconds accepted = time_of(CONNECTION(connection, accepted_ns));
-    Nanoseconds sequence = time_of(CONNECTION(connection, sequence));
+    PyObject *at_accept = CONNECTION(connection)->accepted;
+    Nanoseconds accepted = PyLong_AsLongLong(PyTuple_GET_ITEM(at_accept, numbers.WALL));
     if (PyErr_Occurred()) {
         return NULL;
     }
-    Nanoseconds wall = wall_clock(), expected = accepted_wall + time - accepted;
+    Nanoseconds wall = wall_clock(),
+                expected = accepted + time - CONNECTION(connection)->accepted_ns;
     if (-STEP_NS < wall - expected && wall - expected < STEP_NS) {
         wall = expected;
     }
-    PyObject *next = PyLong_FromLongLong(sequence + 1), *exchange = NULL;
-    PyObject *at = PyLong_FromLongLong(time), *on_the_wall = PyLong_FromLongLong(wall);
-    if (next != NULL && at != NULL && on_the_wall != NULL) {
-        exchange = exchange_of(next, at, on_the_wall);
+    PyObject *exchange = new_exchange(given.blank_exchange);
+    PyObject *on_the_wall = PyLong_FromLongLong(wall);
+    if (exchange == NULL || on_the_wall == NULL) {
+        Py_XDECREF(exchange);
+        Py_XDECREF(on_the_wall);
+        return NULL;
     }
-    if (exchange != NULL) {
-        put_other(&CONNECTION(connection, sequence), next);
-        put(&CONNECTION(connection, stage), PyLong_FromLong(HEAD));
-        put(&CONNECTION(connection, exchange), exchange);
-        if (mark(connection, given.FIRST_BYTE, time, on_the_wall) < 0) {
-            exchange = NULL;
-        }
-    }
-    Py_XDECREF(next);
-    Py_XDECREF(at);
-    Py_XDECREF(on_the_wall);
-    return exchange;
+    EXCHANGE(exchange)->sequence = ++CONNECTION(connection)->sequence;
+    EXCHANGE(exchange)->first_byte_ns = time;
+    EXCHANGE(exchange)->wall_ns = wall;
+    CONNECTION(connection)->stage = HEAD;
+    put(&CONNECTION(connection)->exchange, exchange);
+    int done = mark(connection, given.FIRST_BYTE, time, on_the_wall);
+    Py_DECREF(on_the_wall);
+    return done < 0 ? NULL : exchange;
 }
 
 /* Connection.failed, if what was raised is an OSError; it is raised on. */
@@ -73,37 +57,30 @@ note_failure(PyObject *connection)
     Py_XDECREF(trace);
 }
 
-static int
-add(PyObject **slot, Nanoseconds more)
-{
-    Nanoseconds before = time_of(*slot);
-    if (before == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    return put_time(slot, before + more);
-}
-
 /* What a read of so many bytes means, while a request is read. */
 static int
 note_read(PyObject *connection, PyObject *size, Nanoseconds began)
 {
-    long stage = PyLong_AsLong(CONNECTION(connection, stage));
+    Nanoseconds stage = CONNECTION(connection)->stage;
+    PyObject *exchange = CONNECTION(connection)->exchange;
+    if (size == Py_None) {
+        return 0;
+    }
+    Nanoseconds more = PyLong_AsLongLong(size);
+    if (more == -1 && PyErr_Occurred()) {
+        return -1;
+    }
     if (stage == WAITING) {
-        if (!is_set(size)) {
-            return 0;
+        exchange = more ? first_byte(connection, now()) : Py_None;
+        if (exchange != NULL && exchange != Py_None) {
+            EXCHANGE(exchange)->received = more;
         }
-        PyObject *exchange = first_byte(connection, now());
-        if (exchange == NULL) {
-            return -1;
-        }
-        put_other(&EXCHANGE(exchange, received), size);
+        return exchange == NULL ? -1 : 0;
+    }
+    if ((stage != HEAD && stage != APP) || exchange == Py_None) {
         return 0;
     }
-    PyObject *exchange = CONNECTION(connection, exchange);
-    if ((stage != HEAD && stage != APP) || exchange == Py_None || size == Py_None) {
-        return 0;
-    }
-    if (!is_set(size)) { /* the client's end: Python knows whether it came too early */
+    if (!more) { /* the client's end: Python knows whether it came too early */
         PyObject *since = PyLong_FromLongLong(began);
         PyObject *none = since == NULL ? NULL
                                        : PyObject_CallFunctionObjArgs(given.received, connection,
@@ -112,11 +89,9 @@ note_read(PyObject *connection, PyObject *size, Nanoseconds began)
         Py_XDECREF(none);
         return none == NULL ? -1 : 0;
     }
-    if (began && add(&EXCHANGE(exchange, body_wait_ns), now() - began) < 0) {
-        return -1;
-    }
-    Nanoseconds more = time_of(size);
-    return more == -1 && PyErr_Occurred() ? -1 : add(&EXCHANGE(exchange, received), more);
+    EXCHANGE(exchange)->body_wait_ns += began ? now() - began : 0;
+    EXCHANGE(exchange)->received += more;
+    return 0;
 }
 
 PyObject *
@@ -126,7 +101,7 @@ watched_readinto(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (!is_a(connection, given.Connection)) {
         LEAVE_TO_PYTHON(watched_readinto);
     }
-    Nanoseconds began = PyLong_AsLong(CONNECTION(connection, stage)) == APP ? now() : 0;
+    Nanoseconds began = CONNECTION(connection)->stage == APP ? now() : 0;
     PyObject *size = PyObject_Vectorcall(readinto, args + 2, count - 2, NULL);
     if (size == NULL) {
         note_failure(connection);
@@ -145,21 +120,20 @@ watched_write(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (!is_a(connection, given.Connection)) {
         LEAVE_TO_PYTHON(watched_write);
     }
-    PyObject *exchange = Py_NewRef(CONNECTION(connection, exchange)), *size = NULL;
-    if (exchange != Py_None && EXCHANGE(exchange, final) == Py_True &&
-        PyLong_AsLong(CONNECTION(connection, stage)) < RESPONDING) {
-        Nanoseconds time = now();
-        if (put(&CONNECTION(connection, stage), PyLong_FromLong(RESPONDING)) < 0 ||
-            put_time(&EXCHANGE(exchange, first_write_ns), time) < 0 ||
-            mark(connection, given.FIRST_WRITE, time, Py_None) < 0) {
+    PyObject *exchange = Py_NewRef(CONNECTION(connection)->exchange), *size = NULL;
+    if (exchange != Py_None && EXCHANGE(exchange)->final &&
+        CONNECTION(connection)->stage < RESPONDING) {
+        CONNECTION(connection)->stage = RESPONDING;
+        EXCHANGE(exchange)->first_write_ns = now();
+        if (mark(connection, given.FIRST_WRITE, EXCHANGE(exchange)->first_write_ns, Py_None) < 0) {
             goto end;
         }
     }
     size = PyObject_Vectorcall(write, args + 2, count - 2, NULL);
     if (size == NULL) {
         note_failure(connection);
-    } else if (exchange != Py_None && put_time(&EXCHANGE(exchange, last_write_ns), now()) < 0) {
-        Py_CLEAR(size);
+    } else if (exchange != Py_None) {
+        EXCHANGE(exchange)->last_write_ns = now();
     }
 end:
     Py_DECREF(exchange);
@@ -195,7 +169,7 @@ watch_both(PyObject *module, PyObject *connection, PyObject *raw, PyObject *wfil
     PyObject *writer = reader == NULL ? NULL : put_before(wfile, words.write, writes, connection);
     if (writer != NULL) {
         done =
-            put(&CONNECTION(connection, handled_by), PyTuple_Pack(4, raw, reader, wfile, writer));
+            put(&CONNECTION(connection)->handled_by, PyTuple_Pack(4, raw, reader, wfile, writer));
     }
     Py_XDECREF(reads);
     Py_XDECREF(writes);
@@ -243,7 +217,7 @@ take_off(PyObject *object, PyObject *word, PyObject *ours)
 int
 unwatch(PyObject *connection)
 {
-    PyObject *parts = CONNECTION(connection, handled_by);
+    PyObject *parts = CONNECTION(connection)->handled_by;
     if (!PyTuple_CheckExact(parts) || PyTuple_GET_SIZE(parts) != 4 ||
         !is_a(PyTuple_GET_ITEM(parts, 0), given.SocketIO) ||
         !is_a(PyTuple_GET_ITEM(parts, 2), given.SocketWriter)) {
@@ -251,7 +225,7 @@ unwatch(PyObject *connection)
         Py_XDECREF(none);
         return none == NULL ? -1 : 0;
     }
-    CONNECTION(connection, handled_by) = Py_NewRef(Py_None);
+    CONNECTION(connection)->handled_by = Py_NewRef(Py_None);
     int done = take_off(PyTuple_GET_ITEM(parts, 0), words.readinto, PyTuple_GET_ITEM(parts, 1));
     if (done == 0) {
         done = take_off(PyTuple_GET_ITEM(parts, 2), words.write, PyTuple_GET_ITEM(parts, 3));
