@@ -94,6 +94,8 @@ class RecordingSink:
 class NoRequestSpans:
     """Makes no request spans."""
 
+    began: None = None
+
     def begin(self, connection: Connection, exchange: Exchange, head: Message, app: Any) -> None:
         """Do nothing."""
 

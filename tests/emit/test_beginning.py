@@ -81,7 +81,7 @@ def in_c(given: RequestSpans, made: Connection, message: Any, app: Any = None) -
 
 def in_python(given: RequestSpans, made: Connection, message: Message) -> None:
     """Begin a span in Python."""
-    given._begin(made, exchange_of(made), message, None)
+    given.begin(made, exchange_of(made), message, None)
 
 
 def exchange_of(made: Connection) -> Exchange:
@@ -249,12 +249,12 @@ def test_what_an_application_raises_goes_on() -> None:
     given = spans()
     assert given.usual is not None
 
-    class Peers:
+    class Unknowing(Peers):
         def instrument(self, app: Any) -> bool:
             raise ValueError("as asked")
 
     tracing, _, starter, bound = given.usual
-    given.usual = (tracing, Peers(), starter, bound)  # type: ignore[assignment]
+    given.usual = (tracing, Unknowing(), starter, bound)
     with pytest.raises(ValueError, match="as asked"):
         in_c(given, connection(), head(), object())
 

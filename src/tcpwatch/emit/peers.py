@@ -40,7 +40,7 @@ class Peers(SpanProcessor):
     def __init__(self) -> None:
         self.learned: set[int] = set()
         self.on = True
-        self._looked_at: dict[int, _Look] = {}
+        self._looked_at: dict[int, Look] = {}
 
     @classmethod
     def of(cls, provider: Any) -> Peers:
@@ -59,7 +59,7 @@ class Peers(SpanProcessor):
         if known is None or not known.still():
             if len(self._looked_at) >= _MOST:
                 self._looked_at.clear()
-            known = self._looked_at[id(app)] = _Look(app, self.learned)
+            known = self._looked_at[id(app)] = Look(app, self.learned)
         return known.instrumented
 
     def on_start(self, span: Span, parent_context: context_api.Context | None = None) -> None:
@@ -97,8 +97,10 @@ class Peers(SpanProcessor):
             connection.peer_sampled()
 
 
-class _Look:
+class Look:
     """What a look through the layers of an application has found, and what it depends on."""
+
+    __slots__ = ("_app", "_layers", "_set", "_sizes", "instrumented")
 
     def __init__(self, app: Any, learned: set[int]) -> None:
         self._app = app  # so that no other object gets its id()

@@ -29,7 +29,7 @@ from tcpwatch.emit import attributes as words
 from tcpwatch.emit.compiled import began, connect
 from tcpwatch.emit.contexts import KEY_OF_SPAN, SAMPLED, with_span
 from tcpwatch.emit.current import Carried, Ids, RequestSpan, Started
-from tcpwatch.emit.peers import Peers
+from tcpwatch.emit.peers import Look, Peers
 from tcpwatch.emit.starting import Current, Starter
 from tcpwatch.emit.tracing import Tracing
 from tcpwatch.hub import hub
@@ -70,10 +70,15 @@ def _fields(head: Message) -> dict[str, str]:
 class UntracedRequests:
     """Where nobody traces there only is to say whose a request's metrics are: ours, or nobody's."""
 
+    began = began
+
     def __init__(self, peers: Peers, settings: Settings) -> None:
         self._peers = peers
         patterns = [*settings.excluded_urls, *_patterns(_EXCLUDED_URLS)]
         self._excluded = re.compile("|".join(patterns)) if patterns else None
+        plain = settings.c_hooks and not patterns
+        self.usual: tuple[Any, ...] | None = (None, peers, None, None) if plain else None
+        """What C needs where most begin the same way; without tracing there only are the peers."""
 
     def begin(self, connection: Connection, exchange: Exchange, head: Message, app: Any) -> None:
         """See whether others report the request, or nobody is to."""
@@ -103,18 +108,13 @@ class RequestSpans(UntracedRequests):
         self._tracing = tracing
         self._starter = Starter(tracing, settings)
         bound = tracing.root_bound
-        usual = settings.c_hooks and self._excluded is None and bound is not None
+        usual = self.usual is not None and bound is not None
         self.usual = (tracing, peers, self._starter, bound) if usual else None
-        """What C needs where most spans start the same way."""
         self._propagator: Any = None
         self._fields: frozenset[str] = frozenset()
 
     def begin(self, connection: Connection, exchange: Exchange, head: Message, app: Any) -> None:
         """Start the span of a request whose head was read, and make it current."""
-        if began is None or not began(self, connection, exchange, head, app):
-            self._begin(connection, exchange, head, app)
-
-    def _begin(self, connection: Connection, exchange: Exchange, head: Message, app: Any) -> None:
         if not self._is_ours(exchange, app):
             return
         context = context_api.get_current()
@@ -271,6 +271,7 @@ connect(
         "current_context": _variable(),
         "detach": context_api.detach,
         "getrandbits": random.getrandbits,
+        "Look": Look,
         "Post": Post,
         "post": hub.post,
         "propagate_values": vars(propagate),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.message import Message
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 
 class Requests(Protocol):
-    """Request spans, which start and end on the serving thread."""
+    """Request spans, which start and end on the serving thread.
+
+    `began` is the twin of `begin` in C, which gets the same and says whether it has done it; None
+    if there is none.
+    """
+
+    began: Callable[..., bool] | None
 
     def begin(self, connection: Connection, exchange: Exchange, head: Message, app: Any) -> None:
         """The head of a request was parsed: decide, start its span, make it current.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import socket
 from collections.abc import Callable
 from email.message import Message
@@ -64,7 +63,6 @@ def _things() -> dict[str, Any]:
         "SocketIO": socket.SocketIO,
         "SocketRef": SocketRef,
         "SocketWriter": streams._UNBUFFERED,
-        "partial": functools.partial,
         "socket": socket.socket,
         "blank_connection": Connection(0, nothing, 0, 0, facts),
         "blank_exchange": Exchange(0, 0, 0),

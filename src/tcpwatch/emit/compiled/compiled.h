@@ -9,24 +9,28 @@
 #include "../../hub/compiled/states.h"
 
 /* clang-format off */
+#define LOOK_SLOTS(SLOT) SLOT(_layers) SLOT(_set) SLOT(_sizes) SLOT(instrumented)
 #define POST_SLOTS(SLOT) SLOT(in_child)
 
 /* Classes, functions, dictionaries and constants. */
 #define GIVEN(THING)                                                                               \
     THING(Carried) THING(Connection) THING(Context) THING(Exchange) THING(Ids)                     \
-    THING(Post) THING(RequestSpan) THING(partial) THING(current_context) THING(detach)             \
+    THING(Look) THING(Post) THING(RequestSpan) THING(partial) THING(current_context) THING(detach)             \
     THING(getrandbits) THING(post) THING(propagate_values) THING(raw_items) THING(key_of_span)     \
     THING(SAMPLED_MARK)
 
 #define NUMBERS(NUMBER) NUMBER(APP) NUMBER(SPAN_ID) NUMBER(TRACE_ID)
 
 #define WORDS(WORD)                                                                                \
-    WORD(_HTTP_TEXT_FORMAT) WORD(_become) WORD(_fields) WORD(_headers) WORD(_propagator)           \
+    WORD(_HTTP_TEXT_FORMAT) WORD(_become) WORD(_fields) WORD(_headers) WORD(_looked_at) WORD(_propagator)           \
     WORD(_value_) WORD(encoded) WORD(groups) WORD(home) WORD(instrument) WORD(is_straight)         \
     WORD(lower) WORD(names) WORD(raw_items) WORD(usual)
 /* clang-format on */
 
 extern struct slots {
+    struct {
+        LOOK_SLOTS(OFFSET)
+    } look;
     struct {
         POST_SLOTS(OFFSET)
     } post;
@@ -45,9 +49,10 @@ extern struct words {
     WORDS(DECLARE)
 } words;
 
+#define LOOK(object, name) AT(object, slots.look.name)
 #define POST(name) AT(given.post, slots.post.name)
 
-/* What `RequestSpans.usual` holds, borrowed; `bound` is below which a trace id is sampled. */
+/* What `usual` of emit/requests.py holds, borrowed; `bound` is below which a trace id is sampled. */
 typedef struct {
     PyObject *tracing, *peers, *starter, *bound;
 } Usual;
@@ -58,6 +63,7 @@ PyObject *packed(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 /* usual.c */
 int read_usual(PyObject *known, Usual *usual);
+int is_ours(const Usual *usual, PyObject *app);
 int is_usual(PyObject *const *args, const Usual *usual, PyObject **head_fields);
 
 /* starting.c */

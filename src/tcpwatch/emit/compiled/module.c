@@ -7,6 +7,7 @@ struct given given;
 struct numbers numbers;
 struct words words;
 
+#define OF_LOOK(name) LOCATE_IN(Look, look, name)
 #define OF_POST(name) LOCATE_IN(Post, post, name)
 
 static PyObject *
@@ -14,6 +15,7 @@ connect_starting(PyObject *module, PyObject *things)
 {
     GIVEN(TAKE)
     NUMBERS(TAKE_NUMBER)
+    LOOK_SLOTS(OF_LOOK)
     POST_SLOTS(OF_POST)
     if (HAS_FIELDS(Connection) < 0 || HAS_FIELDS(Exchange) < 0) {
         return NULL;

@@ -92,14 +92,59 @@ is_free(void)
     return is_empty;
 }
 
-/* Whether no other instrumentation reports the application's requests. */
+/* Look.still() */
 static int
+is_still_so(PyObject *look)
+{
+    PyObject *layers = LOOK(look, _layers), *sizes = LOOK(look, _sizes), *set = LOOK(look, _set);
+    for (Py_ssize_t at = 0; at < PyList_GET_SIZE(layers); at++) {
+        Py_ssize_t size = PyLong_AsSsize_t(PyList_GET_ITEM(sizes, at));
+        if (PyDict_Size(PyList_GET_ITEM(layers, at)) != size) {
+            return 0;
+        }
+    }
+    for (Py_ssize_t at = 0; at < PyList_GET_SIZE(set); at++) {
+        PyObject *each = PyList_GET_ITEM(set, at);
+        PyObject *own = PyTuple_GET_ITEM(each, 0), *name = PyTuple_GET_ITEM(each, 1);
+        if (PyDict_GetItemWithError(own, name) != PyTuple_GET_ITEM(each, 2)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* What is known of an application since an earlier request, if it is still so; else NULL. */
+static PyObject *
+known_look(PyObject *peers, PyObject *app)
+{
+    PyObject *looked_at = PyObject_GetAttr(peers, words._looked_at), *known = NULL;
+    PyObject *identity = looked_at == NULL ? NULL : PyLong_FromVoidPtr(app);
+    if (identity != NULL && PyDict_CheckExact(looked_at)) {
+        known = PyDict_GetItemWithError(looked_at, identity);
+        known = is_a(known, given.Look) ? Py_NewRef(known) : NULL;
+    }
+    Py_XDECREF(looked_at);
+    Py_XDECREF(identity);
+    if (known != NULL && !is_still_so(known)) {
+        Py_CLEAR(known);
+    }
+    return known;
+}
+
+/* Whether no other instrumentation reports the application's requests. */
+int
 is_ours(const Usual *usual, PyObject *app)
 {
     if (app == Py_None) {
         return 1;
     }
-    PyObject *theirs = PyObject_CallMethodOneArg(usual->peers, words.instrument, app);
+    PyObject *look = known_look(usual->peers, app), *theirs = NULL;
+    if (look != NULL) {
+        theirs = Py_NewRef(LOOK(look, instrumented));
+        Py_DECREF(look);
+    } else if (!PyErr_Occurred()) {
+        theirs = PyObject_CallMethodOneArg(usual->peers, words.instrument, app);
+    }
     Py_XDECREF(theirs);
     return theirs == Py_False;
 }

@@ -19,7 +19,7 @@ handle_began(PyObject *module, PyObject *const *args, Py_ssize_t count)
             if (mark(connection, given.HTTP_READY, time, Py_None) < 0) {
                 goto failed;
             }
-            if (watch(module, connection, args[0]) < 0) {
+            if (watch(connection, args[0]) < 0) {
                 goto failed;
             }
         }

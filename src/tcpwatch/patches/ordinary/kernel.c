@@ -30,6 +30,17 @@ cookie(int descriptor)
     return PyUnicode_FromString(text);
 }
 
+/* Return a socket's descriptor; -1 without an exception if it has none. */
+static int
+descriptor_of(PyObject *sock)
+{
+    PyObject *number = PyObject_CallMethodNoArgs(sock, words.fileno);
+    long descriptor = number == NULL ? -1 : PyLong_AsLong(number);
+    Py_XDECREF(number);
+    PyErr_Clear();
+    return descriptor < INT_MAX ? (int)descriptor : -1;
+}
+
 /* Read so much of a socket's TCP_INFO. Return its descriptor, or -1 if it is closed or the kernel
  * has less to tell.
  */
@@ -37,9 +48,8 @@ static int
 read_info(PyObject *sock, struct tcp_info *told, socklen_t size)
 {
     socklen_t filled = size;
-    int descriptor = PyObject_AsFileDescriptor(sock);
+    int descriptor = descriptor_of(sock);
     if (descriptor < 0) {
-        PyErr_Clear();
         return -1;
     }
     int failed = getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, told, &filled) < 0;
@@ -68,10 +78,9 @@ ending_of(PyObject *sock)
 {
     char told[SIZE];
     socklen_t size = SIZE;
-    int descriptor = PyObject_AsFileDescriptor(sock);
+    int descriptor = descriptor_of(sock);
     if (descriptor < 0 || getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, told, &size) < 0 ||
         size < (socklen_t)numbers.TELLING_SIZE) {
-        PyErr_Clear();
         return NULL;
     }
     return PyBytes_FromStringAndSize(told, size);

@@ -152,7 +152,7 @@ PyMODINIT_FUNC
 PyInit__ordinary(void)
 {
     WORDS(INTERN)
-    if (ready_around() < 0) {
+    if (ready_around() < 0 || ready_watcher() < 0) {
         return NULL;
     }
     return PyModule_Create(&definition);

@@ -53,7 +53,7 @@ extern struct slots {
 #define GIVEN(THING)                                                                               \
     THING(Accepted) THING(BaseHTTPRequestHandler) THING(Connection) THING(Exchange)                \
     THING(Hub) THING(Kernel) THING(Loop) THING(Message) THING(Post) THING(Settings)                \
-    THING(SocketIO) THING(SocketRef) THING(SocketWriter) THING(partial) THING(socket)              \
+    THING(SocketIO) THING(SocketRef) THING(SocketWriter) THING(socket)              \
     THING(by_socket) THING(connected) THING(connections) THING(hub) THING(loops) THING(post)       \
     THING(serving) THING(blank_connection) THING(blank_exchange)                                   \
     THING(handle_code) THING(adopt_flask) THING(application) THING(is_refused) THING(known_views)  \
@@ -99,13 +99,13 @@ HOOKS(PROTOTYPE)
 /* Attributes and methods that are asked for by name. */
 /* clang-format off */
 #define WORDS(WORD)                                                                                \
-    WORD(_hurry) WORD(allocate) WORD(app) WORD(append) WORD(begin) WORD(clear)    \
-    WORD(close_connection) WORD(command) WORD(connection) WORD(end) WORD(endpoint) WORD(failed)    \
+    WORD(_hurry) WORD(allocate) WORD(app) WORD(append) WORD(began) WORD(begin) WORD(clear)    \
+    WORD(close_connection) WORD(command) WORD(connection) WORD(end) WORD(endpoint) WORD(failed) WORD(fileno)\
     WORD(forget_connection) WORD(freeze) WORD(get) WORD(handle) WORD(headers) WORD(history)        \
     WORD(marks) WORD(method) WORD(path) WORD(raw) WORD(raw_requestline) WORD(read_queue)           \
     WORD(readinto) WORD(request) WORD(request_version) WORD(requests) WORD(rfile) WORD(route)      \
     WORD(rule) WORD(send) WORD(server) WORD(take_history) WORD(url_rule) WORD(view_functions) WORD(wait_of)     \
-    WORD(watched_readinto) WORD(watched_write) WORD(wfile) WORD(write)
+    WORD(wfile) WORD(write)
 /* clang-format on */
 
 extern struct words {
@@ -163,8 +163,15 @@ int ready_around(void);
 int put_attribute(PyObject **slot, PyObject *object, PyObject *word);
 
 /* stream.c */
-int watch(PyObject *module, PyObject *connection, PyObject *handler);
-int unwatch(PyObject *connection);
 PyObject *first_byte(PyObject *connection, Nanoseconds time);
+PyObject *read_watched(PyObject *connection, PyObject *readinto, PyObject *const *args,
+                       Py_ssize_t count);
+PyObject *write_watched(PyObject *connection, PyObject *write, PyObject *const *args,
+                        Py_ssize_t count);
+
+/* watching.c */
+int ready_watcher(void);
+int watch(PyObject *connection, PyObject *handler);
+int unwatch(PyObject *connection);
 
 #endif

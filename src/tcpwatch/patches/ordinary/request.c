@@ -24,6 +24,19 @@ application_of(PyObject *handler)
     return is_forgiven() ? PyObject_CallOneArg(given.application, handler) : NULL;
 }
 
+/* requests.began(...), the twin of begin(); -1 and an exception if it fails. */
+static int
+is_begun(PyObject *requests, PyObject *const *args)
+{
+    PyObject *began = PyObject_GetAttr(requests, words.began), *done = NULL;
+    if (began != NULL) {
+        done = began == Py_None ? Py_NewRef(Py_False) : PyObject_Vectorcall(began, args, 5, NULL);
+    }
+    Py_XDECREF(began);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : done == Py_True;
+}
+
 /* output.requests.begin, which starts the request's span. */
 static int
 begin(PyObject *connection, PyObject *exchange, PyObject *handler, PyObject *headers)
@@ -31,15 +44,20 @@ begin(PyObject *connection, PyObject *exchange, PyObject *handler, PyObject *hea
     if (HUB(output) == Py_None) {
         return 0;
     }
-    PyObject *none = NULL, *requests = PyObject_GetAttr(HUB(output), words.requests);
+    PyObject *requests = PyObject_GetAttr(HUB(output), words.requests), *none = NULL;
     PyObject *app = requests == NULL ? NULL : application_of(handler);
+    int done = -1;
     if (app != NULL && put(&CONNECTION(connection)->application, app) == 0) {
-        none = PyObject_CallMethodObjArgs(requests, words.begin, connection, exchange, headers, app,
-                                          NULL);
+        PyObject *args[] = {requests, connection, exchange, headers, app};
+        done = is_begun(requests, args);
+        if (done == 0) {
+            none = PyObject_VectorcallMethod(words.begin, args, 5, NULL);
+            done = none == NULL ? -1 : 0;
+        }
     }
     Py_XDECREF(requests);
     Py_XDECREF(none);
-    return none == NULL ? -1 : 0;
+    return done < 0 ? -1 : 0;
 }
 
 /* Flask may have been imported since the last request. */

@@ -94,15 +94,12 @@ note_read(PyObject *connection, PyObject *size, Nanoseconds began)
     return 0;
 }
 
+/* Read, and see what comes; `count` arguments are for `readinto`. */
 PyObject *
-watched_readinto(PyObject *module, PyObject *const *args, Py_ssize_t count)
+read_watched(PyObject *connection, PyObject *readinto, PyObject *const *args, Py_ssize_t count)
 {
-    PyObject *connection = args[0], *readinto = args[1];
-    if (!is_a(connection, given.Connection)) {
-        LEAVE_TO_PYTHON(watched_readinto);
-    }
     Nanoseconds began = CONNECTION(connection)->stage == APP ? now() : 0;
-    PyObject *size = PyObject_Vectorcall(readinto, args + 2, count - 2, NULL);
+    PyObject *size = PyObject_Vectorcall(readinto, args, count, NULL);
     if (size == NULL) {
         note_failure(connection);
         return NULL;
@@ -114,12 +111,18 @@ watched_readinto(PyObject *module, PyObject *const *args, Py_ssize_t count)
 }
 
 PyObject *
-watched_write(PyObject *module, PyObject *const *args, Py_ssize_t count)
+watched_readinto(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
-    PyObject *connection = args[0], *write = args[1];
-    if (!is_a(connection, given.Connection)) {
-        LEAVE_TO_PYTHON(watched_write);
+    if (count < 2 || !is_a(args[0], given.Connection)) {
+        LEAVE_TO_PYTHON(watched_readinto);
     }
+    return read_watched(args[0], args[1], args + 2, count - 2);
+}
+
+/* Write, and see when; `count` arguments are for `write`. */
+PyObject *
+write_watched(PyObject *connection, PyObject *write, PyObject *const *args, Py_ssize_t count)
+{
     PyObject *exchange = Py_NewRef(CONNECTION(connection)->exchange), *size = NULL;
     if (exchange != Py_None && EXCHANGE(exchange)->final &&
         CONNECTION(connection)->stage < RESPONDING) {
@@ -129,7 +132,7 @@ watched_write(PyObject *module, PyObject *const *args, Py_ssize_t count)
             goto end;
         }
     }
-    size = PyObject_Vectorcall(write, args + 2, count - 2, NULL);
+    size = PyObject_Vectorcall(write, args, count, NULL);
     if (size == NULL) {
         note_failure(connection);
     } else if (exchange != Py_None) {
@@ -140,96 +143,11 @@ end:
     return size;
 }
 
-/* -- watching ---------------------------------------------------------------------------------- */
-
-/* Put our function in front of a method of this object: an attribute of its own, which is returned.
- */
-static PyObject *
-put_before(PyObject *object, PyObject *word, PyObject *ours, PyObject *connection)
+PyObject *
+watched_write(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
-    PyObject *theirs = PyObject_GetAttr(object, word);
-    PyObject *both = theirs == NULL ? NULL
-                                    : PyObject_CallFunctionObjArgs(given.partial, ours, connection,
-                                                                   theirs, NULL);
-    Py_XDECREF(theirs);
-    if (both != NULL && PyObject_SetAttr(object, word, both) < 0) {
-        Py_CLEAR(both);
+    if (count < 2 || !is_a(args[0], given.Connection)) {
+        LEAVE_TO_PYTHON(watched_write);
     }
-    return both;
-}
-
-/* Watch the streams of these, which are as the standard library's handlers have them. */
-static int
-watch_both(PyObject *module, PyObject *connection, PyObject *raw, PyObject *wfile)
-{
-    int done = -1;
-    PyObject *reads = PyObject_GetAttr(module, words.watched_readinto);
-    PyObject *writes = reads == NULL ? NULL : PyObject_GetAttr(module, words.watched_write);
-    PyObject *reader = writes == NULL ? NULL : put_before(raw, words.readinto, reads, connection);
-    PyObject *writer = reader == NULL ? NULL : put_before(wfile, words.write, writes, connection);
-    if (writer != NULL) {
-        done =
-            put(&CONNECTION(connection)->handled_by, PyTuple_Pack(4, raw, reader, wfile, writer));
-    }
-    Py_XDECREF(reads);
-    Py_XDECREF(writes);
-    Py_XDECREF(reader);
-    Py_XDECREF(writer);
-    return done;
-}
-
-/* streams.watch */
-int
-watch(PyObject *module, PyObject *connection, PyObject *handler)
-{
-    int done = -1;
-    PyObject *rfile = PyObject_GetAttr(handler, words.rfile);
-    PyObject *raw = rfile == NULL ? NULL : PyObject_GetAttr(rfile, words.raw);
-    PyObject *wfile = raw == NULL ? NULL : PyObject_GetAttr(handler, words.wfile);
-    if (is_a(raw, given.SocketIO) && is_a(wfile, given.SocketWriter)) {
-        done = watch_both(module, connection, raw, wfile);
-    } else if (is_forgiven()) {
-        PyObject *none = PyObject_CallFunctionObjArgs(given.watch, connection, handler, NULL);
-        done = none == NULL ? -1 : 0;
-        Py_XDECREF(none);
-    }
-    Py_XDECREF(rfile);
-    Py_XDECREF(raw);
-    Py_XDECREF(wfile);
-    return done;
-}
-
-/* Take an attribute of ours off again, unless somebody has put theirs in its place. */
-static int
-take_off(PyObject *object, PyObject *word, PyObject *ours)
-{
-    PyObject *own = PyObject_GenericGetDict(object, NULL);
-    PyObject *found = own == NULL ? NULL : PyDict_GetItemWithError(own, word);
-    int done = PyErr_Occurred() ? -1 : 0;
-    if (found != NULL && found == ours) {
-        done = PyObject_SetAttr(object, word, NULL);
-    }
-    Py_XDECREF(own);
-    return done;
-}
-
-/* streams.unwatch */
-int
-unwatch(PyObject *connection)
-{
-    PyObject *parts = CONNECTION(connection)->handled_by;
-    if (!PyTuple_CheckExact(parts) || PyTuple_GET_SIZE(parts) != 4 ||
-        !is_a(PyTuple_GET_ITEM(parts, 0), given.SocketIO) ||
-        !is_a(PyTuple_GET_ITEM(parts, 2), given.SocketWriter)) {
-        PyObject *none = PyObject_CallOneArg(given.unwatch, connection);
-        Py_XDECREF(none);
-        return none == NULL ? -1 : 0;
-    }
-    CONNECTION(connection)->handled_by = Py_NewRef(Py_None);
-    int done = take_off(PyTuple_GET_ITEM(parts, 0), words.readinto, PyTuple_GET_ITEM(parts, 1));
-    if (done == 0) {
-        done = take_off(PyTuple_GET_ITEM(parts, 2), words.write, PyTuple_GET_ITEM(parts, 3));
-    }
-    Py_DECREF(parts);
-    return done;
+    return write_watched(args[0], args[1], args + 2, count - 2);
 }
