@@ -2,6 +2,6 @@
 
 import sys
 
-ROOMS = ("core.compiled", "emit.compiled", "hub.compiled")
+ROOMS = ("core.compiled", "emit.compiled", "hub.compiled", "kernel.compiled")
 for room in (*(f"{room}._compiled" for room in ROOMS), "patches.ordinary._ordinary"):
     sys.modules[f"tcpwatch.{room}"] = None  # type: ignore[assignment]  # to import it is an error

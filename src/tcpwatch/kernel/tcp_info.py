@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from tcpwatch.core.marks import Closing, Ending
+from tcpwatch.kernel.compiled import connect, quick
 
 SIZE: Final = 280
 """Bytes of the structure in Linux 6.18; older kernels return fewer."""
@@ -114,11 +115,13 @@ def parse_closing(data: bytes, unacked: int | None = None) -> Closing:
     return found
 
 
+@quick
 def read_closing(told: Ending) -> Closing:
     """Return what `Kernel.ending` has told of a connection, now or by another process."""
     return parse_closing(told) if isinstance(told, bytes) else Closing(*told)
 
 
+@quick
 def read_end(told: Ending) -> tuple[int | None, int | None]:
     """Return state and bytes received: all that is asked of most connections."""
     if isinstance(told, bytes):
@@ -129,6 +132,7 @@ def read_end(told: Ending) -> tuple[int | None, int | None]:
     return closing.state, closing.bytes_received
 
 
+@quick
 def read_path(told: Ending) -> tuple[int | None, int | None]:
     """Return the round-trip time (ns) and the segments sent again, of what `Kernel.ending` told.
 
@@ -170,3 +174,17 @@ def _field(data: bytes, offset: int, form: struct.Struct) -> int | None:
         return None
     (value,) = form.unpack_from(data, offset)
     return int(value)
+
+
+connect(
+    "ending",
+    {
+        "Closing": Closing,
+        "TELLING_SIZE": TELLING_SIZE,
+        "TIME_WAIT": TIME_WAIT,
+        "CLOSE": CLOSE,
+        "CLOSE_WAIT": CLOSE_WAIT,
+        "LAST_ACK": LAST_ACK,
+        "CLOSING": CLOSING,
+    },
+)

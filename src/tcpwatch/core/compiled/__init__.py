@@ -22,27 +22,32 @@ def built(module: str) -> Any:
         return None
 
 
-_compiled: Final = built(f"{__name__}._compiled")
+class Twins:
+    """The functions of a module in C that are twins of some in Python."""
 
-in_python: Final[dict[str, Callable[..., Any]]] = {}
-"""What has a twin in C, by its name; empty if nothing is built."""
+    def __init__(self, module: str) -> None:
+        self._module = built(module)
+        self.in_python: dict[str, Callable[..., Any]] = {}
+        """What has a twin in C, by its name; empty if nothing is built."""
+
+    def quick(self, function: Called) -> Called:
+        """Return the twin of a function, if there is one: a decorator."""
+        if self._module is None:
+            return function
+        name = function.__name__
+        self.in_python[name] = function
+        self._module.leave(name, function)
+        twin: Called = getattr(self._module, name)
+        return twin
+
+    def connect(self, room: str, things: dict[str, Any]) -> None:
+        """Give C the classes, tables and functions that it needs of a room (`course`, `timeline`).
+
+        Raises KeyError if one is missing, and TypeError if a class has no slot where it reads.
+        """
+        if self._module is not None:
+            getattr(self._module, f"connect_{room}")(things)
 
 
-def quick(function: Called) -> Called:
-    """Return the twin of a function, if there is one: a decorator."""
-    if _compiled is None:
-        return function
-    name = function.__name__
-    in_python[name] = function
-    _compiled.leave(name, function)
-    twin: Called = getattr(_compiled, name)
-    return twin
-
-
-def connect(room: str, things: dict[str, Any]) -> None:
-    """Give C the classes, tables and functions that it needs of a room (`course`, `timeline`).
-
-    Raises KeyError if one is missing, and TypeError if a class has no slot where it reads.
-    """
-    if _compiled is not None:
-        getattr(_compiled, f"connect_{room}")(things)
+twins: Final = Twins(f"{__name__}._compiled")
+in_python, quick, connect = twins.in_python, twins.quick, twins.connect

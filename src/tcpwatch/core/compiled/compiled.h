@@ -37,7 +37,6 @@
 #define TWINS(TWIN) TWIN(add_up) TWIN(add_spent) TWIN(intervals_of) TWIN(begun) TWIN(feed)
 /* clang-format on */
 
-#define PROTOTYPE(name) PyObject *name(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 extern struct slots {
     struct {
@@ -66,7 +65,6 @@ TWINS(PROTOTYPE)
 
 #define COURSE(object, name) AT(object, slots.course.name)
 #define TIMELINE(object, name) AT(object, slots.timeline.name)
-#define LEAVE_TO_PYTHON(name) return PyObject_Vectorcall(in_python.name, args, count, NULL)
 
 typedef long long Nanoseconds;
 

@@ -30,31 +30,12 @@ connect_timeline(PyObject *module, PyObject *things)
     Py_RETURN_NONE;
 }
 
-#define IS_CALLED(twin)                                                                            \
-    if (strcmp(name, #twin) == 0) {                                                                \
-        put_other(&in_python.twin, function);                                                      \
-        Py_RETURN_NONE;                                                                            \
-    }
-
-static PyObject *
-leave(PyObject *module, PyObject *args)
-{
-    const char *name;
-    PyObject *function;
-    if (!PyArg_ParseTuple(args, "sO:leave", &name, &function)) {
-        return NULL;
-    }
-    TWINS(IS_CALLED)
-    return PyErr_Format(PyExc_KeyError, "%s has no twin", name);
-}
-
-#define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL},
+LEAVE(TWINS)
 
 static PyMethodDef methods[] = {
     {"connect_course", connect_course, METH_O, "Take what course.py has to give."},
     {"connect_timeline", connect_timeline, METH_O, "Take what timeline.py has to give."},
-    {"leave", leave, METH_VARARGS, "Take the function to which another of its name leaves things."},
-    TWINS(METHOD){NULL, NULL, 0, NULL},
+    LEAVE_METHOD TWINS(TWIN_METHOD){NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef definition = {

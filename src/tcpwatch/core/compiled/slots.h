@@ -93,6 +93,24 @@ blank_of(PyObject *cls, PyObject *blank)
     return made;
 }
 
+/* Return a tuple of a class (NamedTuples are such) with these, of which the references are taken
+ * over; NULL if one of them is.
+ */
+static inline PyObject *
+tuple_of(PyObject *cls, PyObject **fields, Py_ssize_t size)
+{
+    PyTypeObject *type = (PyTypeObject *)cls;
+    PyObject *made = PyErr_Occurred() ? NULL : type->tp_alloc(type, size);
+    for (Py_ssize_t at = 0; at < size; at++) {
+        if (made != NULL) {
+            PyTuple_SET_ITEM(made, at, fields[at]);
+        } else {
+            Py_XDECREF(fields[at]);
+        }
+    }
+    return made;
+}
+
 #define OFFSET(name) Py_ssize_t name;
 #define DECLARE(name) PyObject *name;
 #define DECLARE_NUMBER(name) long name;
@@ -135,6 +153,29 @@ take_number(PyObject *from, const char *name, long *where)
     Py_DECREF(found);
     return PyErr_Occurred() ? -1 : 0;
 }
+
+/* The function that takes a twin in Python, to which the one in C leaves what it does not know. */
+#define IS_CALLED(twin)                                                                            \
+    if (strcmp(name, #twin) == 0) {                                                                \
+        put_other(&in_python.twin, function);                                                      \
+        Py_RETURN_NONE;                                                                            \
+    }
+#define LEAVE(TWINS)                                                                               \
+    static PyObject *leave(PyObject *module, PyObject *args)                                       \
+    {                                                                                              \
+        const char *name;                                                                          \
+        PyObject *function;                                                                        \
+        if (!PyArg_ParseTuple(args, "sO:leave", &name, &function)) {                               \
+            return NULL;                                                                           \
+        }                                                                                          \
+        TWINS(IS_CALLED)                                                                           \
+        return PyErr_Format(PyExc_KeyError, "%s has no twin", name);                               \
+    }
+#define LEAVE_METHOD                                                                               \
+    {"leave", leave, METH_VARARGS, "Take the function to which another of its name leaves things."},
+#define TWIN_METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL},
+#define LEAVE_TO_PYTHON(name) return PyObject_Vectorcall(in_python.name, args, count, NULL)
+#define PROTOTYPE(name) PyObject *name(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 /* For functions that are given `things` and fill `given` and `slots`; they return NULL if they
  * cannot.

@@ -58,16 +58,7 @@ accepted_of(PyObject *loop, PyObject *sock, PyObject *peer, int descriptor,
         Py_NewRef(PyTuple_GET_ITEM(ids, 0)),
         Py_NewRef(PyTuple_GET_ITEM(ids, 1)),
     };
-    PyTypeObject *type = (PyTypeObject *)given.Accepted;
-    PyObject *made = PyErr_Occurred() ? NULL : type->tp_alloc(type, FACTS);
-    for (int at = 0; at < FACTS; at++) {
-        if (made != NULL) {
-            PyTuple_SET_ITEM(made, at, facts[at]);
-        } else {
-            Py_XDECREF(facts[at]);
-        }
-    }
-    return made;
+    return tuple_of(given.Accepted, facts, FACTS);
 }
 
 /* Connection(key, loop, time, pid, accepted) */

@@ -5,7 +5,7 @@
 struct slots slots;
 struct given given;
 struct numbers numbers;
-struct twins twins;
+struct in_python in_python;
 struct words words;
 
 /* -- tables and objects ------------------------------------------------------------------------ */
@@ -96,7 +96,7 @@ send_marks(PyObject *connection, PyObject *marks)
 /* -- the module -------------------------------------------------------------------------------- */
 
 #define TAKE_HOOK(name)                                                                            \
-    if (take(hooks, #name, &twins.name) < 0) {                                                     \
+    if (take(hooks, #name, &in_python.name) < 0) {                                                     \
         return NULL;                                                                               \
     }
 #define OF_HUB(name) LOCATE_IN(Hub, hub, name)
@@ -122,12 +122,10 @@ connect_to(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-#define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL},
-
 static PyMethodDef methods[] = {
     {"connect", connect_to, METH_VARARGS, "Take the things of Python's, and the hooks' twins."},
     {"around", around, METH_VARARGS, "Return what calls a method, and its hooks round it."},
-    HOOKS(METHOD){NULL, NULL, 0, NULL},
+    HOOKS(TWIN_METHOD){NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef definition = {

@@ -86,15 +86,11 @@ extern struct numbers {
     NUMBERS(DECLARE_NUMBER)
 } numbers;
 
-extern struct twins {
+extern struct in_python {
     HOOKS(DECLARE)
-} twins;
+} in_python;
 
-#define PROTOTYPE(name) PyObject *name(PyObject *module, PyObject *const *args, Py_ssize_t count);
 HOOKS(PROTOTYPE)
-
-/* Leave this call to the hook of the same name in Python. */
-#define LEAVE_TO_PYTHON(name) return PyObject_Vectorcall(twins.name, args, count, NULL)
 
 /* Attributes and methods that are asked for by name. */
 /* clang-format off */
