@@ -10,6 +10,7 @@ from tcpwatch.core import kinds
 from tcpwatch.core.compiled import connect, quick
 from tcpwatch.core.course import Leg, course_of, courses
 from tcpwatch.core.marks import Accepted, Closing, Exchanged, Marks
+from tcpwatch.core.outcome import TCP_CLOSE
 from tcpwatch.core.record import RequestRecord
 from tcpwatch.core.timeline import MOST_INTERVALS, NOTES, Timeline
 from tcpwatch.core.transitions import OVER
@@ -45,6 +46,7 @@ connect(
         "conclude": Timeline.conclude,
         "notes": NOTES,
         "refused": Timeline.refused,
+        "COMPLETED": names.COMPLETED,
         "OVER": OVER,
         "DRAIN": names.DRAIN,
         "MOST_INTERVALS": MOST_INTERVALS,
@@ -52,6 +54,8 @@ connect(
         "WAIT": Accepted._fields.index("wait_ns"),
         "FLAGS": Exchanged._fields.index("flags"),
         "REFUSED": Exchanged._fields.index("refused"),
+        "STATE": Accepted._fields.index("state"),
+        "TCP_CLOSE": TCP_CLOSE,
         "STATUS": Exchanged._fields.index("status"),
     },
 )

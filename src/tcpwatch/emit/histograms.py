@@ -6,7 +6,7 @@ a row of numbers is noted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from operator import itemgetter
 from time import time_ns
 from typing import Any, Final
@@ -18,9 +18,11 @@ from opentelemetry.metrics import Meter, MeterProvider
 from tcpwatch import names
 from tcpwatch.core.course import Leg
 from tcpwatch.core.marks import Accepted, Ending, Exchanged
+from tcpwatch.core.record import RequestRecord
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.emit import attributes as words
 from tcpwatch.emit.collecting import Collecting
+from tcpwatch.emit.compiled import connect, quick
 from tcpwatch.emit.contexts import span_context
 from tcpwatch.emit.distributions import NOBODY, Distribution, Origin, Series
 from tcpwatch.emit.ledger import MOST_ROWS, Column, Ledger, Row
@@ -74,22 +76,18 @@ Recorder = Callable[[dict[str, Any]], Series]
 _NANOSECONDS: Final = {"s": 1_000_000_000}
 """What is noted of a duration, in its unit; other values are noted as they are."""
 
-_labels: Final = itemgetter(
-    *map(
+_LABELS: Final = tuple(
+    map(
         Exchanged._fields.index,
         (
-            "method",
-            "scheme",
-            "route",
-            "status",
-            "error",
-            "version",
-            "peer_instrumented",
-            "excluded",
+            *("method", "scheme", "route", "status", "error", "version"),
+            *("peer_instrumented", "excluded"),
         ),
     )
 )
 """What decides on the series of a request."""
+
+_labels: Final = itemgetter(*_LABELS)
 
 
 class Histograms:
@@ -115,29 +113,13 @@ class Histograms:
 
     def take(self, loop: Loop, connection: Timeline, leg: Leg, blocker: Blocker | None) -> bool:
         """Note down what has ended with this leg, as one row."""
-        course, times, _, first = leg
-        accepted, outcome = connection.accepted, connection.outcome
-        assert accepted is not None  # the worker delivers no other
-        row: Row = list(times)
-        if first:
-            row.append(accepted.depth)
-        rtt = sent_again = None
-        if outcome is not None:
-            row.append(connection.since_ns - connection.start_ns)
-            rtt, sent_again = path = _path(connection.ending)
-            row += path
-        labels = []
-        for request in connection.requests:
-            row.append(request[2] - request[1])
-            labels.append(_labels(request[5]))
-        unknown = (first and accepted.depth is None, rtt is None, sent_again is None)
-        key = (loop.key, course, outcome, connection.error, unknown, *labels)
+        row, key = told(loop.key, connection, leg)
         page = self._ledger.pages.get(key)
         if page is None:
             page = self._ledger.open(key, list(self._columns(loop.listener, connection, leg)))
         wanted = self._exemplars
         if connection.sampled if wanted is None else wanted:
-            page.sampled.append((row, _origins(connection, accepted, wanted), time_ns()))
+            page.sampled.append((row, _origins(connection, wanted), time_ns()))
         else:
             page.rows.append(row)
         return False
@@ -190,8 +172,32 @@ def _path(ending: Ending | None) -> tuple[int | None, int | None]:
     return read_path(ending) if ending is not None else (None, None)
 
 
-def _origins(connection: Timeline, accepted: Accepted, wanted: bool | None) -> tuple[Origin, ...]:
+@quick
+def told(loop: int, connection: Timeline, leg: Leg) -> tuple[Row, Hashable]:
+    """Return what a leg has to tell as one row, and the key of its page: who tells the same."""
+    course, times, _, first = leg
+    accepted, outcome = connection.accepted, connection.outcome
+    assert accepted is not None  # the worker delivers no other
+    row: Row = list(times)
+    if first:
+        row.append(accepted.depth)
+    rtt = sent_again = None
+    if outcome is not None:
+        row.append(connection.since_ns - connection.start_ns)
+        rtt, sent_again = path = _path(connection.ending)
+        row += path
+    labels = []
+    for request in connection.requests:
+        row.append(request[2] - request[1])
+        labels.append(_labels(request[5]))
+    unknown = (first and accepted.depth is None, rtt is None, sent_again is None)
+    return row, (loop, course, outcome, connection.error, unknown, *labels)
+
+
+def _origins(connection: Timeline, wanted: bool | None) -> tuple[Origin, ...]:
     """Return whose the values of a row are: the connection's, and each of its requests'."""
+    accepted = connection.accepted
+    assert accepted is not None  # the worker delivers no other
     return (
         (accepted.trace_id, accepted.span_id),
         *(
@@ -227,3 +233,24 @@ def _of_the_sdk(meter: Meter, name: str) -> Recorder:
         return Series(record, record_of_spans)
 
     return series
+
+
+connect(
+    "histograms",
+    {
+        "Accepted": Accepted,
+        "Leg": Leg,
+        "RequestRecord": RequestRecord,
+        "Timeline": Timeline,
+        "LABELS": _LABELS,
+        "read_path": read_path,
+        "COURSE": Leg._fields.index("course"),
+        "TIMES": Leg._fields.index("times"),
+        "FIRST": Leg._fields.index("first"),
+        "LEG": len(Leg._fields),
+        "DEPTH": Accepted._fields.index("depth"),
+        "START": RequestRecord._fields.index("start_ns"),
+        "END": RequestRecord._fields.index("end_ns"),
+        "EXCHANGED_AT": RequestRecord._fields.index("exchanged"),
+    },
+)

@@ -260,6 +260,7 @@ def _variable() -> Any:
 
 
 connect(
+    "requests",
     {
         "Carried": Carried,
         "Connection": Connection,
@@ -281,5 +282,5 @@ connect(
         "SAMPLED_MARK": kinds.SAMPLED,
         "TRACE_ID": Accepted._fields.index("trace_id"),
         "SPAN_ID": Accepted._fields.index("span_id"),
-    }
+    },
 )

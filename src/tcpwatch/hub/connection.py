@@ -1,7 +1,7 @@
 """A live connection and its current exchange, as the serving threads write on them.
 
-Everything here is touched on the hot path: plain slots, no locks, and in C where that is built. One thread at a time serves a
-connection, so one thread at a time writes.
+Everything here is touched on the hot path: plain slots, typed where C is built, and no locks. One
+thread at a time serves a connection, so one thread at a time writes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tcpwatch import names
 from tcpwatch.core import kinds
 from tcpwatch.core.marks import Accepted, Exchanged, Marks, View
-from tcpwatch.hub.compiled import typed
+from tcpwatch.hub.compiled import connect, quick, typed
 
 if TYPE_CHECKING:
     from tcpwatch.hub.loop import Loop
@@ -106,29 +106,35 @@ class Exchange:
             self.error = f"{module}.{cls.__qualname__}" if known else cls.__qualname__
 
     def freeze(self) -> tuple[Any, ...]:
-        """Return the fields of `Exchanged`.
+        """Return the fields of `Exchanged`."""
+        return fields_of(self)
 
-        Of a text of the client's it has the first `KEPT` characters: many records may wait, and
-        the relay of a forked child carries no message of more than some 200 kB.
-        """
-        asked = (self.method, self.target, self.version)
-        told = tuple(map(self.fields.get, _TOLD_FIELDS))
-        if not 0 < self.received <= KEPT:  # else no text can be longer
-            asked, told = _beginnings(asked), _beginnings(told)
-        return (
-            *asked,
-            self.scheme,
-            *told,
-            self.status,
-            self.route,
-            self.view,
-            self.error,
-            self.refused,
-            self.body_wait_ns,
-            self.peer_instrumented,
-            self.excluded,
-            *(self.span_facts or NO_SPAN),
-        )
+
+@quick
+def fields_of(exchange: Exchange) -> tuple[Any, ...]:
+    """Return the fields of `Exchanged`.
+
+    Of a text of the client's it has the first `KEPT` characters: many records may wait, and
+    the relay of a forked child carries no message of more than some 200 kB.
+    """
+    asked = (exchange.method, exchange.target, exchange.version)
+    told = tuple(map(exchange.fields.get, _TOLD_FIELDS))
+    if not 0 < exchange.received <= KEPT:  # else no text can be longer
+        asked, told = _beginnings(asked), _beginnings(told)
+    return (
+        *asked,
+        exchange.scheme,
+        *told,
+        exchange.status,
+        exchange.route,
+        exchange.view,
+        exchange.error,
+        exchange.refused,
+        exchange.body_wait_ns,
+        exchange.peer_instrumented,
+        exchange.excluded,
+        *(exchange.span_facts or NO_SPAN),
+    )
 
 
 def _beginnings(texts: tuple[str | None, ...]) -> tuple[Any, ...]:
@@ -142,6 +148,17 @@ _NO_FIELDS: Final[Mapping[str, str]] = {}
 
 NO_SPAN: Final = (0, 0, 0, False, 0, (), False)
 assert len(Exchanged._fields) == 16 + len(NO_SPAN)
+
+connect(
+    "exchange",
+    {
+        "Exchange": Exchange,
+        "EXCHANGED": len(Exchanged._fields),
+        "KEPT": KEPT,
+        "NO_SPAN": NO_SPAN,
+        "TOLD_FIELDS": _TOLD_FIELDS,
+    },
+)
 
 
 @typed

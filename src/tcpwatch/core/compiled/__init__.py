@@ -26,18 +26,18 @@ class Twins:
     """The functions of a module in C that are twins of some in Python."""
 
     def __init__(self, module: str) -> None:
-        self._module = built(module)
+        self.module = built(module)
         self.in_python: dict[str, Callable[..., Any]] = {}
         """What has a twin in C, by its name; empty if nothing is built."""
 
     def quick(self, function: Called) -> Called:
         """Return the twin of a function, if there is one: a decorator."""
-        if self._module is None:
+        if self.module is None:
             return function
         name = function.__name__
         self.in_python[name] = function
-        self._module.leave(name, function)
-        twin: Called = getattr(self._module, name)
+        self.module.leave(name, function)
+        twin: Called = getattr(self.module, name)
         return twin
 
     def connect(self, room: str, things: dict[str, Any]) -> None:
@@ -45,8 +45,8 @@ class Twins:
 
         Raises KeyError if one is missing, and TypeError if a class has no slot where it reads.
         """
-        if self._module is not None:
-            getattr(self._module, f"connect_{room}")(things)
+        if self.module is not None:
+            getattr(self.module, f"connect_{room}")(things)
 
 
 twins: Final = Twins(f"{__name__}._compiled")

@@ -142,6 +142,52 @@ note(PyObject *timeline, const Fed *fed, PyObject *leg, PyObject *said)
     return 0;
 }
 
+/* Whether a socket's state is no sign of anything: it is unknown, or not closed. */
+static int
+is_ordinary(PyObject *state)
+{
+    return state == Py_None ||
+           (PyLong_CheckExact(state) && PyLong_AsLong(state) != numbers.TCP_CLOSE);
+}
+
+/* Whether nothing about a connection that is over was out of the ordinary; -1 if reading its end
+ * fails.
+ */
+static int
+has_completed(PyObject *timeline)
+{
+    PyObject *ending = TIMELINE(timeline, ending);
+    PyObject *at_accept = PyTuple_GetItem(TIMELINE(timeline, accepted), numbers.STATE);
+    if (TIMELINE(timeline, _signs) != Py_None || PyLong_AsLong(TIMELINE(timeline, count)) <= 0 ||
+        at_accept == NULL || !is_ordinary(at_accept)) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    if (ending == Py_None) {
+        return 1;
+    }
+    PyObject *read = PyObject_CallOneArg(TIMELINE(timeline, _read_end), ending);
+    PyObject *at_close = read == NULL ? NULL : PyTuple_GetItem(read, 0);
+    int ordinary = at_close == NULL ? -1 : is_ordinary(at_close);
+    Py_XDECREF(read);
+    return ordinary;
+}
+
+/* conclude */
+static int
+conclude(PyObject *timeline, PyObject *speaks_http)
+{
+    int completed = has_completed(timeline);
+    if (completed > 0) {
+        put_other(&TIMELINE(timeline, outcome), given.COMPLETED);
+    }
+    if (completed) {
+        return completed < 0 ? -1 : 0;
+    }
+    PyObject *none = PyObject_CallFunctionObjArgs(given.conclude, timeline, speaks_http, NULL);
+    Py_XDECREF(none);
+    return none == NULL ? -1 : 0;
+}
+
 int
 note_all(PyObject *timeline, const Fed *fed, PyObject *leg)
 {
@@ -158,8 +204,5 @@ note_all(PyObject *timeline, const Fed *fed, PyObject *leg)
     if (COURSE(fed->course, phase) != given.OVER) {
         return 0;
     }
-    PyObject *none = PyObject_CallFunctionObjArgs(given.conclude, timeline,
-                                                  COURSE(fed->course, speaks_http), NULL);
-    Py_XDECREF(none);
-    return none == NULL ? -1 : 0;
+    return conclude(timeline, COURSE(fed->course, speaks_http));
 }

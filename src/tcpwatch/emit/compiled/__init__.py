@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from tcpwatch.core.compiled import built
+from tcpwatch.core.compiled import Twins
 
 Pack = Callable[[tuple[Any, ...]], bytes | None]
 """Takes a FinishedSpan whose attributes are `Grouped`; returns None where Python is to do it."""
@@ -22,18 +22,10 @@ Began = Callable[[Any, Any, Any, Any, Any], bool]
 """Takes a RequestSpans and what its `begin` is given; returns False where Python is to do it."""
 
 
-_compiled: Final = built(f"{__name__}._compiled")
+twins: Final = Twins(f"{__name__}._compiled")
+quick, connect = twins.quick, twins.connect
 
-pack: Final[Pack | None] = getattr(_compiled, "pack", None)
-packed: Final[Packed | None] = getattr(_compiled, "packed", None)
-began: Final[Began | None] = getattr(_compiled, "began", None)
+pack: Final[Pack | None] = getattr(twins.module, "pack", None)
+packed: Final[Packed | None] = getattr(twins.module, "packed", None)
+began: Final[Began | None] = getattr(twins.module, "began", None)
 """None if they are not built; `tcpwatch doctor` says so."""
-
-
-def connect(things: dict[str, Any]) -> None:
-    """Give C the classes, functions and constants of a request's start.
-
-    Raises KeyError if one is missing, and TypeError if a class has no slot where it writes.
-    """
-    if _compiled is not None:
-        _compiled.connect_starting(things)

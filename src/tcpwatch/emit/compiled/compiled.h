@@ -11,15 +11,28 @@
 /* clang-format off */
 #define LOOK_SLOTS(SLOT) SLOT(_layers) SLOT(_set) SLOT(_sizes) SLOT(instrumented)
 #define POST_SLOTS(SLOT) SLOT(in_child)
+#define TIMELINE_SLOTS(SLOT)                                                                       \
+    SLOT(accepted) SLOT(ending) SLOT(error) SLOT(outcome) SLOT(requests) SLOT(since_ns)            \
+    SLOT(start_ns)
 
-/* Classes, functions, dictionaries and constants. */
-#define GIVEN(THING)                                                                               \
+/* What requests.py gives, and histograms.py: classes, functions, dictionaries and constants. */
+#define OF_REQUESTS(THING)                                                                               \
     THING(Carried) THING(Connection) THING(Context) THING(Exchange) THING(Ids)                     \
     THING(Look) THING(Post) THING(RequestSpan) THING(partial) THING(current_context) THING(detach)             \
     THING(getrandbits) THING(post) THING(propagate_values) THING(raw_items) THING(key_of_span)     \
     THING(SAMPLED_MARK)
 
-#define NUMBERS(NUMBER) NUMBER(APP) NUMBER(SPAN_ID) NUMBER(TRACE_ID)
+#define OF_HISTOGRAMS(THING)                                                                       \
+    THING(Accepted) THING(Leg) THING(RequestRecord) THING(Timeline) THING(LABELS) THING(read_path)
+
+#define NUMBERS_OF_REQUESTS(NUMBER) NUMBER(APP) NUMBER(SPAN_ID) NUMBER(TRACE_ID)
+
+/* Places in tuples. */
+#define NUMBERS_OF_HISTOGRAMS(NUMBER)                                                              \
+    NUMBER(COURSE) NUMBER(DEPTH) NUMBER(END) NUMBER(EXCHANGED_AT) NUMBER(FIRST) NUMBER(LEG)        \
+    NUMBER(START) NUMBER(TIMES)
+
+#define TWINS(TWIN) TWIN(told)
 
 #define WORDS(WORD)                                                                                \
     WORD(_HTTP_TEXT_FORMAT) WORD(_become) WORD(_fields) WORD(_headers) WORD(_looked_at) WORD(_propagator)           \
@@ -34,25 +47,41 @@ extern struct slots {
     struct {
         POST_SLOTS(OFFSET)
     } post;
+    struct {
+        TIMELINE_SLOTS(OFFSET)
+    } timeline;
 } slots;
 
 extern struct given {
-    GIVEN(DECLARE)
+    OF_REQUESTS(DECLARE)
+    OF_HISTOGRAMS(DECLARE)
     PyObject *sixty_four, *nothing;
 } given;
 
 extern struct numbers {
-    NUMBERS(DECLARE_NUMBER)
+    NUMBERS_OF_REQUESTS(DECLARE_NUMBER)
+    NUMBERS_OF_HISTOGRAMS(DECLARE_NUMBER)
 } numbers;
+
+extern struct in_python {
+    TWINS(DECLARE)
+} in_python;
+
+TWINS(PROTOTYPE)
+
+/* What of the key of a row's page is the connection's, and how many labels a request may have. */
+enum { KEY_OF_LIFE = 5, MOST_LABELS = 16 };
 
 extern struct words {
     WORDS(DECLARE)
 } words;
 
 #define LOOK(object, name) AT(object, slots.look.name)
+#define TIMELINE(object, name) AT(object, slots.timeline.name)
 #define POST(name) AT(given.post, slots.post.name)
 
-/* What `usual` of emit/requests.py holds, borrowed; `bound` is below which a trace id is sampled. */
+/* What `usual` of emit/requests.py holds, borrowed; `bound` is below which a trace id is sampled.
+ */
 typedef struct {
     PyObject *tracing, *peers, *starter, *bound;
 } Usual;

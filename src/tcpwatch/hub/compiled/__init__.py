@@ -9,11 +9,12 @@ from __future__ import annotations
 from types import MemberDescriptorType
 from typing import Final, TypeVar
 
-from tcpwatch.core.compiled import built
+from tcpwatch.core.compiled import Twins
 
 State = TypeVar("State")
 
-_compiled: Final = built(f"{__name__}._compiled")
+twins: Final = Twins(f"{__name__}._compiled")
+quick, connect = twins.quick, twins.connect
 
 
 def typed(cls: type[State]) -> type[State]:
@@ -21,7 +22,7 @@ def typed(cls: type[State]) -> type[State]:
 
     Raises TypeError if the class in C has other fields.
     """
-    base = getattr(_compiled, cls.__name__, None)
+    base = getattr(twins.module, cls.__name__, None)
     if base is None:
         return cls
     ours = {name for name, what in vars(cls).items() if isinstance(what, MemberDescriptorType)}

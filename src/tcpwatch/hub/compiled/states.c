@@ -129,11 +129,11 @@ static PyTypeObject loop_type = STATE_TYPE("Loop", Loop, loop);
 #undef STATE
 /* -- the module -------------------------------------------------------------------------------- */
 
+extern PyMethodDef freezing[]; /* freezing.c */
+
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "_compiled",
-    .m_doc = "What serving threads write on.",
-    .m_size = -1,
+    PyModuleDef_HEAD_INIT, .m_name = "_compiled", .m_doc = "What serving threads write on.",
+    .m_size = -1,          .m_methods = freezing,
 };
 
 PyMODINIT_FUNC

@@ -110,7 +110,8 @@ read_path(PyObject *module, PyObject *const *args, Py_ssize_t count)
     return Py_BuildValue("KI", rtt_ns, u32(told, TOTAL_RETRANS));
 }
 
-/* Whether a structure has all, a state that says what it was, and numbers that can be subtracted. */
+/* Whether a structure has all, a state that says what it was, and numbers that can be subtracted.
+ */
 static int
 is_plain(const char *told)
 {

@@ -96,7 +96,7 @@ send_marks(PyObject *connection, PyObject *marks)
 /* -- the module -------------------------------------------------------------------------------- */
 
 #define TAKE_HOOK(name)                                                                            \
-    if (take(hooks, #name, &in_python.name) < 0) {                                                     \
+    if (take(hooks, #name, &in_python.name) < 0) {                                                 \
         return NULL;                                                                               \
     }
 #define OF_HUB(name) LOCATE_IN(Hub, hub, name)
