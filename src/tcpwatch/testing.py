@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from email.message import Message
@@ -94,7 +94,7 @@ class RecordingSink:
 class NoRequestSpans:
     """Makes no request spans."""
 
-    began: None = None
+    began: Callable[..., bool] | None = None
 
     def begin(self, connection: Connection, exchange: Exchange, head: Message, app: Any) -> None:
         """Do nothing."""

@@ -202,7 +202,7 @@ def test_what_is_missing_is_said() -> None:
         ordinary.connect({name: it for name, it in things.items() if name != "hub"}, twins._HOOKS)
     with pytest.raises(KeyError, match="service_began"):
         ordinary.connect(things, {})
-    with pytest.raises(TypeError, match="has not the fields of .*Connection"):
+    with pytest.raises(TypeError, match=r"has not the fields of .*Connection"):
         ordinary.connect({**things, "Connection": Other}, twins._HOOKS)
     with pytest.raises(AttributeError, match="_crowd"):
         ordinary.connect({**things, "Post": Other}, twins._HOOKS)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -63,6 +63,27 @@ def _overheard(hear: Hear, call: Callable[..., Any]) -> Callable[..., Any]:
     return calling
 
 
+class Heard:
+    """A processor's way into its queue; `hear` gets what is logged on it."""
+
+    def __init__(self, hear: Hear, emit: Callable[[Any], None]) -> None:
+        self._hear, self._emit = hear, emit
+
+    def __call__(self, span: Any) -> None:
+        """Queue a span."""
+        self.each((span,))
+
+    def each(self, spans: Iterable[Any]) -> None:
+        """Queue spans."""
+        before, _ears.hear = _ears.hear, self._hear
+        emit = self._emit
+        try:
+            for span in spans:
+                emit(span)
+        finally:
+            _ears.hear = before
+
+
 class Delivery:
     """What becomes of one exporter's batches. `trouble` is None as long as they arrive.
 
@@ -87,7 +108,7 @@ class Delivery:
         """Hear of spans that the processor drops, because its queue is full."""
         queue: Any = getattr(processor, "_batch_processor", None)
         if callable(getattr(queue, "emit", None)):
-            queue.emit = _overheard(self._begin, queue.emit)
+            queue.emit = Heard(self._begin, queue.emit)
         else:
             processor.on_end = _overheard(self._begin, processor.on_end)  # type: ignore[method-assign]
 

@@ -18,7 +18,7 @@ from tcpwatch.emit import attributes as words
 from tcpwatch.emit.contexts import SAMPLED
 from tcpwatch.emit.groups import Grouped
 from tcpwatch.emit.keep import Keeper
-from tcpwatch.emit.late import INTERNAL, FinishedSpan
+from tcpwatch.emit.late import INTERNAL, SERVER, FinishedSpan
 from tcpwatch.emit.starting import CHILDREN_OF_CONNECTION
 from tcpwatch.emit.tracing import Tracing
 from tcpwatch.hub.loop import Listener, Loop
@@ -42,12 +42,20 @@ class Spans:
 
     def take(self, loop: Loop, connection: Timeline, leg: Leg, blocker: Blocker | None) -> bool:
         """Export what is to be exported; phase spans wait for their connection's end."""
-        for request in connection.requests:
-            self._request(request, connection)
-        return connection.outcome is not None and self._connection(loop, connection, blocker)
+        made: list[FinishedSpan] = []
+        try:
+            for request in connection.requests:
+                self._request(request, connection, made)
+            over = connection.outcome is not None
+            return over and self._connection(loop, connection, blocker, made)
+        finally:
+            if made:
+                self._tracing.emit(*made)
 
-    def _request(self, request: RequestRecord, connection: Timeline) -> None:
-        """Build a carried request span now if it was sampled, at its connection's end if kept."""
+    def _request(
+        self, request: RequestRecord, connection: Timeline, made: list[FinishedSpan]
+    ) -> None:
+        """Make a carried request span now if it was sampled, at its connection's end if kept."""
         exchanged, accepted = request.exchanged, connection.accepted
         if (
             accepted is None
@@ -57,7 +65,7 @@ class Spans:
         ):
             return
         if exchanged.flags & SAMPLED:
-            self._emit_request(request, accepted, connection)
+            made.append(self._request_span(request, accepted, connection))
         else:
             requests = self._unsampled.setdefault(connection.key, [])
             if len(requests) < CHILDREN_OF_CONNECTION and not exchanged.parent_is_remote:
@@ -67,7 +75,13 @@ class Spans:
         """Nothing waits here."""
         return iter(())
 
-    def _connection(self, loop: Loop, connection: Timeline, blocker: Blocker | None) -> bool:
+    def _connection(
+        self,
+        loop: Loop,
+        connection: Timeline,
+        blocker: Blocker | None,
+        made: list[FinishedSpan],
+    ) -> bool:
         """Export a connection that was sampled or that is worth keeping. Return whether it was."""
         unsampled = self._unsampled.pop(connection.key, ())
         if not self._tracing.enabled:
@@ -83,8 +97,7 @@ class Spans:
                 return False
             loop.kept[reason] += 1
             found.add(words.KEPT, reason)
-            for request in unsampled:
-                self._emit_request(request, accepted, connection)
+            made += [self._request_span(each, accepted, connection) for each in unsampled]
         links = self._blame(record, found, blocker)
         wall = accepted.wall_ns - record.accepted_ns
         failed = record.outcome in _ERRORS
@@ -95,10 +108,9 @@ class Spans:
         ids = accepted.trace_id, accepted.span_id
         times = wall + record.start_ns, wall + record.end_ns
         name, state = words.connection_name(listener), record.trace_state
-        whole = _make(
-            FinishedSpan, (name, ids, _NO_PARENT, times, found, INTERNAL, links, failed, state)
-        )
-        self._tracing.emit(whole, *self._phases(record, listener, ids, wall))
+        fields = (name, ids, _NO_PARENT, times, found, INTERNAL, links, failed, state)
+        made.append(_make(FinishedSpan, fields))
+        made += self._phases(record, listener, ids, wall)
         return True
 
     def _end_foreign(
@@ -169,28 +181,27 @@ class Spans:
             }
         return known
 
-    def _emit_request(
+    def _request_span(
         self, request: RequestRecord, accepted: Accepted, connection: Timeline
-    ) -> None:
+    ) -> FinishedSpan:
         exchanged = request.exchanged
         found = words.request_attributes(exchanged, accepted, self._settings, request.sequence)
         found.extend(words.response_attributes(exchanged))
         found.extend(words.phase_attributes(connection.phases_of(request)))
         parent = exchanged.parent_span_id, exchanged.parent_is_remote
         alone = not exchanged.parent_span_id or exchanged.parent_is_remote
-        self._tracing.emit(
-            FinishedSpan(
-                words.span_name(exchanged),
-                (exchanged.trace_id, exchanged.span_id),
-                parent,
-                (request.wall_ns, request.wall_ns + request.end_ns - request.start_ns),
-                found,
-                SpanKind.SERVER,
-                [(accepted.trace_id, accepted.span_id)] if alone else (),
-                words.error_type(exchanged) is not None,
-                exchanged.trace_state,
-            )
+        fields = (
+            words.span_name(exchanged),
+            (exchanged.trace_id, exchanged.span_id),
+            parent,
+            (request.wall_ns, request.wall_ns + request.end_ns - request.start_ns),
+            found,
+            SERVER,
+            [(accepted.trace_id, accepted.span_id)] if alone else (),
+            words.error_type(exchanged) is not None,
+            exchanged.trace_state,
         )
+        return _make(FinishedSpan, fields)
 
 
 _NO_PARENT: Final = (0, False)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from opentelemetry import trace
@@ -27,6 +27,7 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceState
 from tcpwatch import names
 from tcpwatch.emit import prepared
 from tcpwatch.emit.contexts import RANDOM, with_span
+from tcpwatch.emit.delivery import Heard
 from tcpwatch.emit.late import FinishedSpan, Home, LateSpan
 from tcpwatch.emit.sampling import ROOT, Foreseen
 from tcpwatch.emit.version import VERSION
@@ -96,7 +97,7 @@ class Tracing:
         """With a foreign provider: the open connection spans by connection key."""
         self._looked_at: tuple[Any, ...] | None = None
         self._straight = self._encodes = False
-        self._queue: Callable[[LateSpan], None] | None = None
+        self._queue: Callable[[Sequence[LateSpan]], None] | None = None
 
     @property
     def root_bound(self) -> int | None:
@@ -158,7 +159,7 @@ class Tracing:
         # The SDK keeps them in a tuple, so other ones are another object.
         self._looked_at = processors if isinstance(processors, tuple) else None
 
-    def _only_queue(self, processors: Iterable[Any]) -> Callable[[LateSpan], None] | None:
+    def _only_queue(self, processors: Iterable[Any]) -> Callable[[Sequence[LateSpan]], None] | None:
         """Return what takes finished spans, if that is one exporter of ours and nobody else.
 
         On its way a span is looked at for its context, which otherwise nobody needs.
@@ -166,8 +167,8 @@ class Tracing:
         others = [one for one in processors if not getattr(type(one), "ignores_late_spans", False)]
         if len(others) != 1 or not prepared.takes(others[0]):
             return None
-        queue = getattr(others[0], "_batch_processor", None)
-        return getattr(queue, "emit", None)
+        emit = getattr(getattr(others[0], "_batch_processor", None), "emit", None)
+        return emit.each if isinstance(emit, Heard) else None
 
     def open_foreign(self, key: int, name: str, start_ns: int) -> trace.Span:
         """Start a connection span by the API, at its first request; later calls return the same."""
@@ -192,13 +193,12 @@ class Tracing:
         if queue is not None:
             lates = home.packed(spans)
             if lates is not None:
-                for each in lates:
-                    queue(each)
+                queue(lates)
                 return
         for span in spans:
             late = LateSpan(span, home, encodes, queue is not None)
             if queue is not None and late.encoded is not None:
-                queue(late)
+                queue((late,))
             else:
                 self.sdk.span_processor.on_end(late)
 

@@ -30,4 +30,5 @@ def typed(cls: type[State]) -> type[State]:
     if ours != theirs:
         raise TypeError(f"{cls.__qualname__} in C has other fields: {sorted(ours ^ theirs)}")
     rest = {name: what for name, what in vars(cls).items() if name not in ours}
-    return type(cls)(cls.__name__, (base,), {**rest, "__slots__": ()})
+    made: type[State] = type(cls.__name__, (base,), {**rest, "__slots__": ()})
+    return made
