@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _make: Final[Callable[..., Any]] = tuple.__new__
 
-_STEP_NS: Final = 100_000_000
+STEP_NS: Final = 100_000_000
 """Less than that is a slow thread, or a clock that is slewed by NTP."""
 
 KEPT: Final = 4096
@@ -203,7 +203,7 @@ class Connection:
         """
         wall = wall_clock()
         expected = self.accepted.wall_ns + now - self.accepted_ns
-        if -_STEP_NS < wall - expected < _STEP_NS:
+        if -STEP_NS < wall - expected < STEP_NS:
             wall = expected
         self.sequence += 1
         self.stage = HEAD

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tcpwatch.hub.connection import Connection
 
 _IDLE: Final = names.LOOP_IDLE
-_SHORTEST_ACTIVITY_NS: Final = 20_000
+SHORTEST_ACTIVITY_NS: Final = 20_000
 _HISTORY: Final = 4096
 _SPINNING: Final = 64
 _SPENT: Final = {state: f"{state}_ns" for state in names.LOOP_STATES}
@@ -130,7 +130,7 @@ class Loop:
         if since:
             before, spent = self.state, now - since
             self.spent(before, spent)
-            if spent >= _SHORTEST_ACTIVITY_NS:
+            if spent >= SHORTEST_ACTIVITY_NS:
                 self.history.append((self.label or before, since, now, self.connection))
         self.state = state
         self.since_ns = now

@@ -15,8 +15,8 @@ from tcpwatch import names
 from tcpwatch.core import kinds
 from tcpwatch.core.marks import Accepted
 from tcpwatch.hub import exchanges, hub
-from tcpwatch.hub.connection import KEPT, Connection, Exchange
-from tcpwatch.hub.loop import Listener, Loop
+from tcpwatch.hub.connection import KEPT, STEP_NS, Connection, Exchange
+from tcpwatch.hub.loop import SHORTEST_ACTIVITY_NS, Listener, Loop
 from tcpwatch.hub.post import Post
 from tcpwatch.hub.registry import Hub, SocketRef
 from tcpwatch.kernel.addresses import own_address
@@ -89,6 +89,8 @@ def _things() -> dict[str, Any]:
         **{name: value for name, value in vars(kinds).items() if name.isupper()},
         **{name: value for name, value in vars(names).items() if name.isupper()},
         "KEPT": KEPT,
+        "SHORTEST_ACTIVITY_NS": SHORTEST_ACTIVITY_NS,
+        "STEP_NS": STEP_NS,
         "TELLING_SIZE": TELLING_SIZE,
         "FORKING": Listener._fields.index("forking"),
         "WALL": Accepted._fields.index("wall_ns"),

@@ -16,8 +16,8 @@
 
 #define TIMELINE_SLOTS(SLOT)                                                                       \
     SLOT(_before_tls) SLOT(_dropped_phases) SLOT(_exchange) SLOT(_intervals) SLOT(_legs)           \
-    SLOT(_read_closing) SLOT(_read_end) SLOT(_signs) SLOT(accepted) SLOT(accepted_ns) SLOT(count)               \
-    SLOT(dispatch) SLOT(ending) SLOT(flags) SLOT(key) SLOT(last_ns) SLOT(outcome) SLOT(phase)                 \
+    SLOT(_read_closing) SLOT(_read_end) SLOT(_signs) SLOT(accepted) SLOT(accepted_ns) SLOT(count)  \
+    SLOT(dispatch) SLOT(ending) SLOT(flags) SLOT(key) SLOT(last_ns) SLOT(outcome) SLOT(phase)      \
     SLOT(requests) SLOT(requests_exported) SLOT(sequence) SLOT(server_errors) SLOT(since_ns)       \
     SLOT(start_ns) SLOT(trace_state)
 
@@ -25,15 +25,15 @@
 #define OF_COURSES(THING) THING(Course) THING(Interval) THING(Leg)
 
 #define OF_TIMELINES(THING)                                                                        \
-    THING(Accepted) THING(Exchanged) THING(RequestRecord) THING(Timeline)    \
-    THING(courses) THING(course_of) THING(conclude) THING(notes) THING(refused) THING(COMPLETED) THING(OVER) \
+    THING(Accepted) THING(Exchanged) THING(RequestRecord) THING(Timeline) THING(courses)           \
+    THING(course_of) THING(conclude) THING(notes) THING(refused) THING(COMPLETED) THING(OVER)      \
     THING(DRAIN)
 
 /* Kinds of marks, places in tuples, and a limit. */
 #define NUMBERS(NUMBER)                                                                            \
     NUMBER(HANDLER_BEGAN) NUMBER(EXCHANGE_ENDED) NUMBER(CLOSED) NUMBER(SAMPLED)                    \
-    NUMBER(MOST_INTERVALS) NUMBER(EXCHANGED) NUMBER(WAIT) NUMBER(FLAGS) NUMBER(REFUSED) NUMBER(STATUS) \
-    NUMBER(STATE) NUMBER(TCP_CLOSE)
+    NUMBER(MOST_INTERVALS) NUMBER(EXCHANGED) NUMBER(WAIT) NUMBER(FLAGS) NUMBER(REFUSED)            \
+    NUMBER(STATUS) NUMBER(STATE) NUMBER(TCP_CLOSE)
 
 #define TWINS(TWIN) TWIN(add_up) TWIN(add_spent) TWIN(intervals_of) TWIN(begun) TWIN(feed)
 /* clang-format on */

@@ -16,9 +16,9 @@
     SLOT(start_ns)
 
 /* What requests.py gives, and histograms.py: classes, functions, dictionaries and constants. */
-#define OF_REQUESTS(THING)                                                                               \
-    THING(Carried) THING(Connection) THING(Context) THING(Exchange) THING(Ids)                     \
-    THING(Look) THING(Post) THING(RequestSpan) THING(partial) THING(current_context) THING(detach)             \
+#define OF_REQUESTS(THING)                                                                         \
+    THING(Carried) THING(Connection) THING(Context) THING(Exchange) THING(Ids) THING(Look)         \
+    THING(Post) THING(RequestSpan) THING(partial) THING(current_context) THING(detach)             \
     THING(getrandbits) THING(post) THING(propagate_values) THING(raw_items) THING(key_of_span)     \
     THING(SAMPLED_MARK)
 
@@ -35,9 +35,9 @@
 #define TWINS(TWIN) TWIN(told)
 
 #define WORDS(WORD)                                                                                \
-    WORD(_HTTP_TEXT_FORMAT) WORD(_become) WORD(_fields) WORD(_headers) WORD(_looked_at) WORD(_propagator)           \
-    WORD(_value_) WORD(encoded) WORD(groups) WORD(home) WORD(instrument) WORD(is_straight)         \
-    WORD(lower) WORD(names) WORD(raw_items) WORD(usual)
+    WORD(_HTTP_TEXT_FORMAT) WORD(_become) WORD(_fields) WORD(_headers) WORD(_looked_at)            \
+    WORD(_propagator) WORD(_value_) WORD(encoded) WORD(groups) WORD(home) WORD(instrument)         \
+    WORD(is_straight) WORD(lower) WORD(names) WORD(raw_items) WORD(usual)
 /* clang-format on */
 
 extern struct slots {

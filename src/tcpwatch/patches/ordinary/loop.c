@@ -2,8 +2,6 @@
 
 #include "ordinary.h"
 
-#define SHORTEST_ACTIVITY_NS 20000
-
 /* Where the time of a state is added up; NULL and an exception if it is none. */
 static Nanoseconds *
 total_of(Loop *loop, PyObject *state)
@@ -73,7 +71,7 @@ turn(PyObject *loop, PyObject *state, Nanoseconds time, PyObject *connection)
             return -1;
         }
         *total += spent;
-        if (spent >= SHORTEST_ACTIVITY_NS && remember(loop, time) < 0) {
+        if (spent >= numbers.SHORTEST_ACTIVITY_NS && remember(loop, time) < 0) {
             return -1;
         }
     }

@@ -51,14 +51,13 @@ extern struct slots {
 /* Classes, tables, functions and constants; `connect` says where they come from. */
 /* clang-format off */
 #define GIVEN(THING)                                                                               \
-    THING(Accepted) THING(BaseHTTPRequestHandler) THING(Connection) THING(Exchange)                \
-    THING(Hub) THING(Kernel) THING(Loop) THING(Message) THING(Post) THING(Settings)                \
-    THING(SocketIO) THING(SocketRef) THING(SocketWriter) THING(socket)              \
-    THING(by_socket) THING(connected) THING(connections) THING(hub) THING(loops) THING(post)       \
-    THING(serving) THING(blank_connection) THING(blank_exchange)                                   \
-    THING(handle_code) THING(adopt_flask) THING(application) THING(is_refused) THING(known_views)  \
-    THING(note_blocking) THING(own_address) THING(received) THING(unwatch) THING(view_of)          \
-    THING(watch) THING(end_span) THING(collected)                                                            \
+    THING(Accepted) THING(BaseHTTPRequestHandler) THING(Connection) THING(Exchange) THING(Hub)     \
+    THING(Kernel) THING(Loop) THING(Message) THING(Post) THING(Settings) THING(SocketIO)           \
+    THING(SocketRef) THING(SocketWriter) THING(socket) THING(adopt_flask) THING(application)       \
+    THING(blank_connection) THING(blank_exchange) THING(by_socket) THING(collected)                \
+    THING(connected) THING(connections) THING(end_span) THING(handle_code) THING(hub)              \
+    THING(is_refused) THING(known_views) THING(loops) THING(note_blocking) THING(own_address)      \
+    THING(post) THING(received) THING(serving) THING(unwatch) THING(view_of) THING(watch)          \
     THING(ABANDONED) THING(ACCEPTED) THING(CLOSED) THING(EXCHANGE_ENDED) THING(FIRST_BYTE)         \
     THING(FIRST_WRITE) THING(HANDLER_BEGAN) THING(HANDLER_ENDED) THING(HEAD_PARSED)                \
     THING(HTTP_READY) THING(LAST_WRITE) THING(ACCEPT_QUEUE) THING(IDLE) THING(INLINE)              \
@@ -66,7 +65,9 @@ extern struct slots {
     THING(LOOP_SERVICE) THING(LOOP_TLS_HANDSHAKE) THING(THREAD) THING(UNINSTALLED)
 
 /* Limits, and places in tuples. */
-#define NUMBERS(NUMBER) NUMBER(KEPT) NUMBER(TELLING_SIZE) NUMBER(FORKING) NUMBER(WALL)
+#define NUMBERS(NUMBER)                                                                            \
+    NUMBER(FORKING) NUMBER(KEPT) NUMBER(SHORTEST_ACTIVITY_NS) NUMBER(STEP_NS)                      \
+    NUMBER(TELLING_SIZE) NUMBER(WALL)
 /* clang-format on */
 
 /* The hooks, each with its twin in Python. */
@@ -95,13 +96,13 @@ HOOKS(PROTOTYPE)
 /* Attributes and methods that are asked for by name. */
 /* clang-format off */
 #define WORDS(WORD)                                                                                \
-    WORD(_hurry) WORD(allocate) WORD(app) WORD(append) WORD(began) WORD(begin) WORD(clear)    \
-    WORD(close_connection) WORD(command) WORD(connection) WORD(end) WORD(endpoint) WORD(failed) WORD(fileno)\
-    WORD(forget_connection) WORD(freeze) WORD(get) WORD(handle) WORD(headers) WORD(history)        \
-    WORD(marks) WORD(method) WORD(path) WORD(raw) WORD(raw_requestline) WORD(read_queue)           \
-    WORD(readinto) WORD(request) WORD(request_version) WORD(requests) WORD(rfile) WORD(route)      \
-    WORD(rule) WORD(send) WORD(server) WORD(take_history) WORD(url_rule) WORD(view_functions) WORD(wait_of)     \
-    WORD(wfile) WORD(write)
+    WORD(_hurry) WORD(allocate) WORD(app) WORD(append) WORD(began) WORD(begin) WORD(clear)         \
+    WORD(close_connection) WORD(command) WORD(connection) WORD(end) WORD(endpoint) WORD(failed)    \
+    WORD(fileno) WORD(forget_connection) WORD(freeze) WORD(get) WORD(handle) WORD(headers)         \
+    WORD(history) WORD(marks) WORD(method) WORD(path) WORD(raw) WORD(raw_requestline)              \
+    WORD(read_queue) WORD(readinto) WORD(request) WORD(request_version) WORD(requests) WORD(rfile) \
+    WORD(route) WORD(rule) WORD(send) WORD(server) WORD(take_history) WORD(url_rule)               \
+    WORD(view_functions) WORD(wait_of) WORD(wfile) WORD(write)
 /* clang-format on */
 
 extern struct words {

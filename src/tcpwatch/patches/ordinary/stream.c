@@ -2,9 +2,6 @@
 
 #include "ordinary.h"
 
-/* A step of the wall clock; less is a slow thread, or a clock that is slewed by NTP. */
-#define STEP_NS 100000000LL
-
 /* Connection.first_byte; returns a borrowed reference. */
 PyObject *
 first_byte(PyObject *connection, Nanoseconds time)
@@ -16,7 +13,7 @@ first_byte(PyObject *connection, Nanoseconds time)
     }
     Nanoseconds wall = wall_clock(),
                 expected = accepted + time - CONNECTION(connection)->accepted_ns;
-    if (-STEP_NS < wall - expected && wall - expected < STEP_NS) {
+    if (-numbers.STEP_NS < wall - expected && wall - expected < numbers.STEP_NS) {
         wall = expected;
     }
     PyObject *exchange = new_exchange(given.blank_exchange);
