@@ -51,7 +51,7 @@ def test_a_field_takes_what_it_is_made_for(field: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("cls", [Connection, Exchange, Loop])
-def test_an_object_has_its_fields_and_nothing_else(cls: type[Any]) -> None:
+def test_an_object_has_its_fields_and_nothing_else(cls: Any) -> None:
     """No dictionary, which each would pay for; and none before it is filled."""
     empty = cls.__new__(cls)
     with pytest.raises(AttributeError):
