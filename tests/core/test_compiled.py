@@ -30,7 +30,10 @@ _END = itemgetter(0, 5)
 """State and bytes received of a `Closing`."""
 
 ODD: dict[int, list[Any]] = {
-    kinds.ACCEPTED: [tuple(accepted(wait_ns=None)[2]), tuple(accepted(state=7)[2])],
+    kinds.ACCEPTED: [
+        tuple(accepted(**changes)[2])
+        for changes in ({"wait_ns": None}, {"state": 7}, {"state": 10**30}, {"state": None})
+    ],
     kinds.EXCHANGE_ENDED: [
         exchange(0, **changes)[-1][2]
         for changes in (
@@ -44,7 +47,12 @@ ODD: dict[int, list[Any]] = {
     kinds.SAMPLED: [(0, ()), (1, (("vendor", "value"),)), (1, [])],
     kinds.HANDLER_ENDED: [("ValueError", False), ("BrokenPipeError", True)],
     kinds.TLS_ENDED: [(None, ("TLSv1.3", "cipher", False)), ("SSLError", None)],
-    kinds.CLOSED: [None, tuple(Closing(state=7)), tuple(Closing(state=1, bytes_received=0))],
+    kinds.CLOSED: [
+        None,
+        tuple(Closing(state=7)),
+        tuple(Closing(state=1, bytes_received=0)),
+        tuple(Closing(state=-(10**30), bytes_received=1)),
+    ],
 }
 """What else a mark may say."""
 

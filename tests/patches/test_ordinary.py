@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -13,19 +15,22 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from itertools import pairwise
 from time import monotonic, monotonic_ns, sleep, time_ns
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from flask import Flask, request
 from werkzeug.serving import make_server
 
+from tcpwatch import names
 from tcpwatch.core.marks import Accepted
 from tcpwatch.core.record import ConnectionRecord, RequestRecord
 from tcpwatch.hub import hub
-from tcpwatch.hub.connection import APP, WAITING, Connection
+from tcpwatch.hub.connection import APP, HEAD, RAW, RESPONDING, WAITING, Connection
+from tcpwatch.hub.loop import Listener, Loop
 from tcpwatch.patches import ordinary, twins
 from tcpwatch.settings import Settings
-from tcpwatch.testing import RecordingSink, recording
+from tcpwatch.testing import FakeKernel, RecordingSink, recording
 from tests.apps.handlers import Plain
 from tests.live.wire import LIMIT, request_bytes
 
@@ -287,6 +292,63 @@ def test_a_signal_handler_goes_before_what_a_read_has_raised(
     for read in of_both("watched_readinto"):
         with pytest.raises(KeyboardInterrupt):
             read(served, reset, bytearray(1))
+
+
+@pytest.mark.parametrize("stage", [RAW, RESPONDING])
+def test_what_is_read_outside_a_request_is_the_hosts_affair(served: Connection, stage: int) -> None:
+    """A reader of its own may return what it likes; so it may while no request is under way."""
+    twins.connect()
+    served.stage = stage
+    for read in of_both("watched_readinto"):
+        assert read(served, lambda buffer: 1.5, bytearray(1)) == 1.5
+    served.stage, served.exchange = HEAD, None
+    for read in of_both("watched_readinto"):
+        assert read(served, lambda buffer: 1.5, bytearray(1)) == 1.5
+
+
+def test_settings_of_another_class_are_left_to_python(
+    served: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C knows where the fields of ours are, and of no others."""
+    twins.connect()
+    monkeypatch.setattr(hub, "settings", SimpleNamespace(blame_min=1e9))
+    for ended in of_both("close_ended"):
+        served.loop = Loop(Listener(1, "", 80, "ipv4", "tcp", "", False, ()), None, FakeKernel())
+        served.exchange, served.dispatch, served.over = None, names.INLINE, False
+        ended((served, None), None, None)
+        assert served.over
+    hub.post.queue.clear()
+
+
+def test_hooks_given_anew_are_given_the_same() -> None:
+    """One may be at work with what it was given, and hold no reference to it."""
+    first = twins._things()
+    twins.connect()
+    assert twins._things() is first
+
+
+WITHOUT_FIELDS = """
+import sys
+sys.modules["tcpwatch.hub.compiled._compiled"] = None
+import tcpwatch
+from tcpwatch.emit import compiled
+from tcpwatch.patches import ordinary
+tcpwatch.install()
+print(ordinary.built(), compiled.pack)
+"""
+
+
+def test_without_typed_fields_nothing_else_writes_on_them() -> None:
+    """A build may have failed halfway; then it is the one without C."""
+    said = subprocess.run(
+        [sys.executable, "-c", WITHOUT_FIELDS],
+        env={**os.environ, "OTEL_SDK_DISABLED": "true", "TCPWATCH_BANNER": "off"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert (said.stdout, said.returncode) == ("False None\n", 0), said.stderr
 
 
 def test_a_status_may_be_any_number(served: Connection) -> None:

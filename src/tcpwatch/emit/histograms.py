@@ -239,6 +239,7 @@ connect(
     "histograms",
     {
         "Accepted": Accepted,
+        "Exchanged": Exchanged,
         "Leg": Leg,
         "RequestRecord": RequestRecord,
         "Timeline": Timeline,

@@ -20,7 +20,7 @@ class Requests(Protocol):
     """Request spans, which start and end on the serving thread.
 
     `began` is the twin of `begin` in C, which gets the same and says whether it has done it; None
-    if there is none.
+    if there is none, as where `begin` is another's.
     """
 
     began: Callable[..., bool] | None

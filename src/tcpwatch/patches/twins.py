@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from email.message import Message
+from functools import cache
 from http.server import BaseHTTPRequestHandler
 from threading import get_ident
 from time import monotonic_ns, time_ns
@@ -46,7 +47,9 @@ _HOOKS: Final[dict[str, Callable[..., Any]]] = {
 }
 
 
+@cache
 def _things() -> dict[str, Any]:
+    """Return the same objects each time: a hook may be at work with those given before."""
     nothing: Any = None
     facts = (0,) * len(Accepted._fields)
     return {

@@ -23,10 +23,13 @@ def built(module: str) -> Any:
 
 
 class Twins:
-    """The functions of a module in C that are twins of some in Python."""
+    """The functions of a module in C that are twins of some in Python.
 
-    def __init__(self, module: str) -> None:
-        self.module = built(module)
+    Without what is `needed` for it the module is taken as not built.
+    """
+
+    def __init__(self, module: str, needed: bool = True) -> None:
+        self.module = built(module) if needed else None
         self.in_python: dict[str, Callable[..., Any]] = {}
         """What has a twin in C, by its name; empty if nothing is built."""
 

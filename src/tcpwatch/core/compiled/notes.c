@@ -146,8 +146,12 @@ note(PyObject *timeline, const Fed *fed, PyObject *leg, PyObject *said)
 static int
 is_ordinary(PyObject *state)
 {
-    return state == Py_None ||
-           (PyLong_CheckExact(state) && PyLong_AsLong(state) != numbers.TCP_CLOSE);
+    if (state == Py_None || !PyLong_CheckExact(state)) {
+        return state == Py_None;
+    }
+    int beyond = 0;
+    long number = PyLong_AsLongAndOverflow(state, &beyond);
+    return !beyond && number != numbers.TCP_CLOSE;
 }
 
 /* Whether nothing about a connection that is over was out of the ordinary; -1 if reading its end

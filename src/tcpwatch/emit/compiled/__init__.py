@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tcpwatch.core.compiled import Twins
+from tcpwatch.hub.compiled import fields_are_typed
 
 Pack = Callable[[tuple[Any, ...]], bytes | None]
 """Takes a FinishedSpan whose attributes are `Grouped`; returns None where Python is to do it."""
@@ -22,7 +23,7 @@ Began = Callable[[Any, Any, Any, Any, Any], bool]
 """Takes a RequestSpans and what its `begin` is given; returns False where Python is to do it."""
 
 
-twins: Final = Twins(f"{__name__}._compiled")
+twins: Final = Twins(f"{__name__}._compiled", needed=fields_are_typed())
 quick, connect = twins.quick, twins.connect
 
 pack: Final[Pack | None] = getattr(twins.module, "pack", None)

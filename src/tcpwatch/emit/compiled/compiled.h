@@ -23,7 +23,8 @@
     THING(SAMPLED_MARK)
 
 #define OF_HISTOGRAMS(THING)                                                                       \
-    THING(Accepted) THING(Leg) THING(RequestRecord) THING(Timeline) THING(LABELS) THING(read_path)
+    THING(Accepted) THING(Exchanged) THING(Leg) THING(RequestRecord) THING(Timeline)               \
+    THING(LABELS) THING(read_path)
 
 #define NUMBERS_OF_REQUESTS(NUMBER) NUMBER(APP) NUMBER(SPAN_ID) NUMBER(TRACE_ID)
 

@@ -82,8 +82,9 @@ append_requests(PyObject *row, PyObject *requests, PyObject *key)
 {
     for (Py_ssize_t at = 0; at < PyList_GET_SIZE(requests); at++) {
         PyObject *request = PyList_GET_ITEM(requests, at);
-        if (!is_a(request, given.RequestRecord)) {
-            PyErr_SetString(PyExc_TypeError, "a request is a RequestRecord");
+        if (!is_a(request, given.RequestRecord) ||
+            !is_a(PyTuple_GET_ITEM(request, numbers.EXCHANGED_AT), given.Exchanged)) {
+            PyErr_SetString(PyExc_TypeError, "a request is a RequestRecord, with Exchanged");
             return -1;
         }
         PyObject *spent =

@@ -17,6 +17,11 @@ twins: Final = Twins(f"{__name__}._compiled")
 quick, connect = twins.quick, twins.connect
 
 
+def fields_are_typed() -> bool:
+    """Say whether they are, on which all rests that writes on them in C."""
+    return twins.module is not None
+
+
 def typed(cls: type[State]) -> type[State]:
     """Return a class with its slots as typed fields, where they are built: a decorator.
 

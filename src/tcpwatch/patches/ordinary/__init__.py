@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from tcpwatch.core import compiled
+from tcpwatch.hub.compiled import fields_are_typed
 
 Called = TypeVar("Called", bound=Callable[..., Any])
 
 
-_ordinary = compiled.built(f"{__name__}._ordinary")
+_ordinary = compiled.built(f"{__name__}._ordinary") if fields_are_typed() else None
 _twins: dict[Any, Any] = {}
 """What is in C, by what it is in Python."""
 

@@ -179,7 +179,8 @@ close_ended(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     PyObject *connection, *ending;
     if (!token_parts(args[0], &connection, &ending) ||
-        CONNECTION(connection)->exchange != Py_None || is_forked()) {
+        CONNECTION(connection)->exchange != Py_None || is_forked() ||
+        !is_a(HUB(settings), given.Settings)) {
         LEAVE_TO_PYTHON(close_ended);
     }
     if (CONNECTION(connection)->dispatch == given.INLINE && note_if_long(connection) < 0) {

@@ -59,14 +59,15 @@ static int
 note_read(PyObject *connection, PyObject *size, Nanoseconds began)
 {
     Nanoseconds stage = CONNECTION(connection)->stage;
-    PyObject *exchange = CONNECTION(connection)->exchange;
-    if (size == Py_None) {
+    int reads = (stage == HEAD || stage == APP) && CONNECTION(connection)->exchange != Py_None;
+    if ((stage != WAITING && !reads) || size == Py_None) {
         return 0;
     }
-    Nanoseconds more = PyLong_AsLongLong(size);
+    Nanoseconds more = PyLong_AsLongLong(size); /* which may call what the host has made */
     if (more == -1 && PyErr_Occurred()) {
         return -1;
     }
+    PyObject *exchange = CONNECTION(connection)->exchange;
     if (stage == WAITING) {
         exchange = more ? first_byte(connection, now()) : Py_None;
         if (exchange != NULL && exchange != Py_None) {
@@ -74,7 +75,7 @@ note_read(PyObject *connection, PyObject *size, Nanoseconds began)
         }
         return exchange == NULL ? -1 : 0;
     }
-    if ((stage != HEAD && stage != APP) || exchange == Py_None) {
+    if (exchange == Py_None) {
         return 0;
     }
     if (!more) { /* the client's end: Python knows whether it came too early */

@@ -45,8 +45,8 @@ traverse(PyObject *object, visitproc visit, void *arg)
 static int
 clear(PyObject *object)
 {
+    Py_CLEAR(((Watcher *)object)->theirs); /* first: a call looks at it */
     Py_CLEAR(((Watcher *)object)->connection);
-    Py_CLEAR(((Watcher *)object)->theirs);
     return 0;
 }
 
