@@ -7,7 +7,7 @@
 #ifndef TCPWATCH_COMPILED_H
 #define TCPWATCH_COMPILED_H
 
-#include "slots.h"
+#include "twins.h"
 
 /* clang-format off */
 #define COURSE_SLOTS(SLOT)                                                                         \

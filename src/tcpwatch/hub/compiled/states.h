@@ -7,7 +7,7 @@
 #ifndef TCPWATCH_STATES_H
 #define TCPWATCH_STATES_H
 
-#include "../../core/compiled/slots.h"
+#include "../../core/compiled/twins.h"
 
 typedef long long Nanoseconds;
 

@@ -1,6 +1,6 @@
 /* The end of a connection, as kernel/tcp_info.py reads it out of the kernel's TCP_INFO. */
 
-#include "../../core/compiled/slots.h"
+#include "../../core/compiled/twins.h"
 
 #include <stdint.h>
 
