@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 import tcpwatch
 from tcpwatch.core.timeline import Timeline
 from tcpwatch.hub.connection import Connection, Exchange
+from tcpwatch.patches import twins
 from tests.apps.handlers import Plain
 from tests.hard.apps_a_watch import LIMIT, Watch, serving, watching
 from tests.live.wire import read_all, request_bytes
@@ -73,7 +74,8 @@ def left() -> tuple[int, int, int]:
     wait_for(lambda: not any("process_request" in t.name for t in threading.enumerate()))
     assert tcpwatch.flush()
     gc.collect()
-    ours = sum(isinstance(held, Connection | Exchange | Timeline) for held in gc.get_objects())
+    held = [each for each in gc.get_objects() if isinstance(each, Connection | Exchange | Timeline)]
+    ours = sum(all(each is not it for it in twins.MADE.values()) for each in held)
     return threading.active_count(), len(list(Path("/proc/self/fd").iterdir())), ours
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from email.message import Message
-from functools import cache
 from http.server import BaseHTTPRequestHandler
 from threading import get_ident
 from time import monotonic_ns, time_ns
@@ -47,12 +46,19 @@ _HOOKS: Final[dict[str, Callable[..., Any]]] = {
 }
 
 
-@cache
+_nothing: Any = None
+
+MADE: Final = {
+    "blank_connection": Connection(0, _nothing, 0, 0, (0,) * len(Accepted._fields)),
+    "blank_exchange": Exchange(0, 0, 0),
+    "collected": hub._collected,
+}
+"""Made once: a hook may be at work with them, without a reference, when they are given anew."""
+
+
 def _things() -> dict[str, Any]:
-    """Return the same objects each time: a hook may be at work with those given before."""
-    nothing: Any = None
-    facts = (0,) * len(Accepted._fields)
     return {
+        **MADE,
         "Accepted": Accepted,
         "BaseHTTPRequestHandler": BaseHTTPRequestHandler,
         "Connection": Connection,
@@ -67,11 +73,8 @@ def _things() -> dict[str, Any]:
         "SocketRef": SocketRef,
         "SocketWriter": streams._UNBUFFERED,
         "socket": socket.socket,
-        "blank_connection": Connection(0, nothing, 0, 0, facts),
-        "blank_exchange": Exchange(0, 0, 0),
         "by_socket": hub.by_socket,
         "connected": flask._connected,
-        "collected": hub._collected,
         "connections": hub.connections,
         "hub": hub,
         "loops": hub.loops.by_server,
