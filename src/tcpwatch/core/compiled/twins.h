@@ -1,5 +1,4 @@
-/* Functions in C that are twins of some in Python: what Python gives them, and what they leave to
- * it.
+/* Functions in C that are twins of some in Python: what is given them, and what they leave to it.
  *
  * What they need is listed where it is declared (GIVEN, NUMBERS, TWINS), and taken by those names.
  */
